@@ -1,0 +1,186 @@
+"""Flags by tyro, with every mistake said in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_origin, get_type_hints
+
+import attrs
+
+from i2i.errors import SettingsError
+from i2i.nearest import nearest
+from i2i.settings import flag
+
+# What tyro says about a value, and how i2i says it (as in settings files).
+_PLAINER = (
+    (r".*invalid literal for int\(\) with base 10: ('[^']*').*", r"\1 is no whole number"),
+    (r".*could not convert string to float: ('[^']*').*", r"\1 is no number"),
+    (r"invalid choice ('.*') for argument '(.*)'\. Expected one of \((.*?),?\)\.", r"\2: \1 must be one of \3"),
+)
+
+
+def call(function: Callable[..., Any], argv: Sequence[str], prog: str) -> Any:
+    """Call a function with arguments from the command line.
+
+    Its positional-only parameters are positional arguments, the others flags; defaults, types and docstring (Google
+    style) say the rest.
+
+    Args:
+        function: typed; its docstring is the help.
+        argv: the arguments.
+        prog: what to call the command in messages.
+
+    Raises:
+        SettingsError: an argument is unknown, missing or of the wrong type.
+    """
+
+    # Only the arguments are made inside tyro: an error inside the command must not look like one of its flags.
+    @functools.wraps(function)
+    def collect(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return args, kwargs
+
+    hints = get_type_hints(function)
+    types = {name: hints.get(name, str) for name in inspect.signature(function).parameters}
+    positional = {n for n, p in inspect.signature(function).parameters.items() if p.kind is p.POSITIONAL_ONLY}
+    flags = {flag(name): kind for name, kind in types.items() if name not in positional}
+    args, kwargs = parse(collect, argv, prog, flags)
+    for value in (*args, *kwargs.values()):
+        if attrs.has(type(value)):
+            validate(value)
+    return function(*args, **kwargs)
+
+
+def record_flags(record: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the flags of an attrs record with their types; fields of nested records have its name before them."""
+    flags: dict[str, Any] = {}
+    for field in attrs.fields(attrs.resolve_types(type(record))):
+        value = getattr(record, field.name)
+        if attrs.has(type(value)):
+            flags |= record_flags(value, f"{prefix}{field.name}.")
+        else:
+            flags[flag(prefix + field.name)] = field.type
+    return flags
+
+
+def parse(
+    target: Callable[..., Any],
+    argv: Sequence[str],
+    prog: str,
+    flags: Mapping[str, Any],
+    default: Any = None,
+) -> Any:
+    """Make ``target`` from command-line arguments.
+
+    Args:
+        target: a class or function that tyro understands.
+        argv: the arguments.
+        prog: what to call the command in messages.
+        flags: the flags that exist, with their types.
+        default: an instance of ``target`` that holds the defaults.
+
+    Raises:
+        SettingsError: an argument is unknown, missing or of the wrong type.
+        SystemExit: after ``--help``.
+    """
+    import tyro
+
+    asked = any(argument in ("-h", "--help") for argument in argv)
+    given = argv if asked else joined(argv, flags)
+    arguments: dict[str, Any] = {"args": list(given), "prog": prog}
+    if default is not None:
+        arguments["default"] = default
+    if asked:
+        return tyro.cli(target, **arguments)
+    said = io.StringIO()
+    try:
+        # Validators of settings speak for themselves, after parsing; tyro would box what they say.
+        with contextlib.redirect_stderr(said), _wide(), attrs.validators.disabled():
+            result = tyro.cli(target, **arguments)
+    except SystemExit as error:
+        raise SettingsError(one_line(said.getvalue(), prog)) from error
+    return result
+
+
+def validate(record: Any) -> None:
+    """Run the validators of an attrs record and of the records in it.
+
+    Raises:
+        SettingsError: a value is out of range.
+    """
+    for field in attrs.fields(type(record)):
+        value = getattr(record, field.name)
+        if attrs.has(type(value)):
+            validate(value)
+    try:
+        attrs.validate(record)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(str(error.args[0])) from error
+
+
+def joined(argv: Sequence[str], flags: Mapping[str, Any]) -> list[str]:
+    """Check the names of all flags, and join repeated lists: ``--a X --a Y`` is ``--a X Y``.
+
+    Raises:
+        SettingsError: a flag is unknown; the nearest is offered.
+
+    Example:
+        >>> joined(["p", "--a", "X", "--a=Y", "--n", "1"], {"--a": tuple[str, ...], "--n": int})
+        ['p', '--a', 'X', 'Y', '--n', '1']
+    """
+    groups: list[list[str]] = [[]]
+    lists: dict[str, list[str]] = {}
+    for argument in argv:
+        if not argument.startswith("--") or argument == "--":
+            groups[-1].append(argument)
+            continue
+        written, equals, value = argument.partition("=")
+        name = _known(written, flags)
+        if get_origin(flags.get(name)) is tuple:
+            group = lists.setdefault(name, [name])
+            group.extend([value] if equals else [])
+            groups = [other for other in groups if other is not group] + [group]
+        else:
+            groups.append([f"{name}{equals}{value}"])
+    return [argument for group in groups for argument in group]
+
+
+def _known(written: str, flags: Mapping[str, Any]) -> str:
+    name = written.replace("_", "-")
+    switches = {f"--no-{known[2:]}" for known, kind in flags.items() if kind is bool}
+    if name not in flags and name not in switches:
+        raise SettingsError(f"unknown setting {written}; {nearest(name, [*flags, *switches])}")
+    return name
+
+
+@contextlib.contextmanager
+def _wide() -> Iterator[None]:
+    """Let tyro write without breaking lines: a path that it breaks could not be put together again."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100000"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def one_line(box: str, prog: str) -> str:
+    """Say in one line what tyro says in a box."""
+    rows = [row.strip("│ ") for row in re.sub(r"\x1b\[[\d;]*m", "", box).splitlines()]
+    rows = [row for row in rows if row and not row.startswith("╭")]
+    end = next((index for index, row in enumerate(rows) if row.startswith(("─", "╰"))), len(rows))
+    text = " ".join(rows[:end]) or f"the arguments cannot be read; see {prog} --help"
+    before, colon, reason = text.removeprefix("Error parsing ").partition(": ")
+    if colon and before.startswith("-"):
+        text = reason
+    for pattern, plain in _PLAINER:
+        text = re.sub(pattern, plain, text)
+    return f"{before}: {text}" if colon and before.startswith("-") else text

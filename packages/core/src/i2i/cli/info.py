@@ -1,0 +1,85 @@
+"""``i2i info``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from i2i.cli.translate import run_models
+from i2i.toml import Document, changed, read_settings
+
+
+def info(model: str, /) -> None:
+    """Say what a model or a run is.
+
+    Args:
+        model: a run, a model folder, or a Hub id such as owner/name.
+    """
+    folder = Path(model)
+    rows = _run(folder) if (folder / "settings.toml").is_file() else _model(model)
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows))
+
+
+def _model(model: str) -> list[tuple[str, str]]:
+    from i2i.models import describe
+
+    found = describe(model)
+    spec: Mapping[str, Any] | None = found["spec"]
+    rows = [("model", str(found["folder"])), ("part", spec["part"] if spec else "none: weights only")]
+    rows += [(f"  {name}", str(value)) for name, value in (spec["arguments"] if spec else {}).items()]
+    taken, made = found["channels"]
+    rows += [
+        ("parameters", f"{found['parameters']:,} ({', '.join(map(str, found['dtypes']))}, {found['bytes']:,} bytes)"),
+        ("channels", f"{taken if taken is not None else '?'} -> {made if made is not None else '?'}"),
+        ("sizes", f"any; padded inside to multiples of {found['multiple']}" if found["multiple"] > 1 else "any"),
+        ("value range", f"{found['range'][0]} to {found['range'][1]}, from {found['depth']}-bit images"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())),
+    ]
+    return rows
+
+
+def _run(folder: Path) -> list[tuple[str, str]]:
+    from i2i.checkpoint import latest
+
+    document = read_settings(folder / "settings.toml")
+    newest = latest(folder)
+    checkpoints = sorted(path.name for path in folder.glob("checkpoints/step-*"))
+    rows = [
+        ("run", str(folder)),
+        ("recipe", document.recipe or "unknown"),
+        ("batches", f"{newest[0] if newest else 0} of {_length(document)}"),
+        ("checkpoints", ", ".join(sorted(checkpoints, key=len)) or "none yet"),
+        ("models", ", ".join(str(path) for path in run_models(folder).values()) or "none yet"),
+    ]
+    rows += [(f"  {name}", str(value)) for name, value in document.settings.items()]
+    last = _last_metrics(folder / "metrics.jsonl")
+    rows.append(("metrics", f"at batch {last.pop('batch')}" if last else "none yet"))
+    return rows + [(f"  {name}", f"{value:.6g}") for name, value in last.items()]
+
+
+def _length(document: Document) -> str:
+    """Return how many batches the run is to have; its data may be needed to say so, and may be gone."""
+    from i2i.registry import recipe
+    from i2i.settings import RunSettings
+
+    try:
+        entry = recipe(document.recipe or "")
+        run = changed(RunSettings(), document.run, "[run]")
+        return str(entry.build(changed(entry.settings()(), document.settings, "[settings]"), run).length)
+    except Exception as error:  # any code of a plugin; the rest of what is known is still worth showing
+        return f"unknown ({' '.join(str(error).split())})"
+
+
+def _last_metrics(path: Path) -> dict[str, Any]:
+    """Return the last whole line: a killed run may have left half a one."""
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    for line in reversed(lines):
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError:
+            continue
+        return found
+    return {}

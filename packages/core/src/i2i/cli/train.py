@@ -1,0 +1,130 @@
+"""``i2i train``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+
+from i2i.cli.flags import parse, record_flags, validate
+from i2i.entries import RecipeEntry
+from i2i.errors import RunError, SettingsError
+from i2i.registry import recipe, registry
+from i2i.settings import RunSettings
+from i2i.toml import Document, changed, read_settings
+
+USAGE = """usage: i2i train RECIPE --data DIR --out RUN [--config FILE.toml] [any setting]
+       i2i train --resume --out RUN
+
+Train a recipe. `i2i train RECIPE --help` shows all settings, their meaning and defaults.
+Order: defaults < --config < flags. --resume takes all settings from the run.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train as the arguments say.
+
+    Raises:
+        I2IError: a mistake in the arguments, the settings file or the data.
+    """
+    named = argv[0] if argv and not argv[0].startswith("-") else None
+    flags = argv[1:] if named else argv
+    asked = any(flag in ("-h", "--help") for flag in flags)
+    if not named and (asked or "--resume" not in flags):
+        return _usage(asked or not argv)
+    entry, settings, run = arguments(named, flags, resume="--resume" in flags and not asked)
+    from i2i.training import train
+
+    train(entry.name, settings, run)
+    return 0
+
+
+def _usage(asked: bool) -> int:
+    entries = registry().tables.recipes.all()
+    if not asked:
+        known = ", ".join(entry.name for entry in entries)
+        raise SettingsError(f"name the recipe first: i2i train RECIPE ... (recipes: {known or 'none'})")
+    print(USAGE + "\nrecipes:\n" + "\n".join(f"  {entry.name}  ({entry.distribution})" for entry in entries))
+    return 0
+
+
+def arguments(named: str | None, flags: Sequence[str], *, resume: bool) -> tuple[RecipeEntry, Any, RunSettings]:
+    """Return the recipe and its settings: defaults, then what a resumed run holds, then --config, then flags."""
+    saved = _saved(_value(flags, "--out")) if resume else None
+    if saved and named and saved.recipe != named:
+        raise RunError(f"{_value(flags, '--out')} is a run of {saved.recipe!r}, not of {named!r}; leave the recipe out")
+    entry = recipe(named or (saved and saved.recipe) or "")
+    run, settings = RunSettings(), entry.settings()()
+    if saved:
+        run, settings = _with(saved, run, settings, f"{_value(flags, '--out')}/settings.toml")
+    config = _value(flags, "--config")
+    if config:
+        document = read_settings(Path(config))
+        if document.recipe not in (None, entry.name):
+            raise SettingsError(f"{config} is for recipe {document.recipe!r}, not for {entry.name!r}")
+        run, settings = _with(document, run, settings, config)
+    run, settings = parsed(entry, flags, run, settings)
+    return entry, settings, run
+
+
+def _saved(out: str | None) -> Document:
+    if out is None:
+        raise RunError("--resume needs the run: --out RUN")
+    path = Path(out, "settings.toml")
+    if not path.is_file():
+        raise RunError(f"{out} is no run to resume (it has no settings.toml); leave --resume out to begin one there")
+    return read_settings(path)
+
+
+def _value(flags: Sequence[str], name: str) -> str | None:
+    """Return the last value of a flag before the flags are parsed: which ones there are depends on it."""
+    found = None
+    for index, flag in enumerate(flags):
+        if flag.startswith(f"{name}="):
+            found = flag.partition("=")[2]
+        elif flag == name and index + 1 < len(flags):
+            found = flags[index + 1]
+    return found
+
+
+def _with(document: Document, run: RunSettings, settings: Any, where: str) -> tuple[RunSettings, Any]:
+    run = changed(run, document.run, f"{where}: [run]")
+    return absolute(run), absolute(changed(settings, document.settings, f"{where}: [settings]"))
+
+
+def parsed(entry: RecipeEntry, flags: Sequence[str], run: RunSettings, settings: Any) -> tuple[RunSettings, Any]:
+    """Change settings by flags; one flat list of flags for both records."""
+    import tyro
+
+    flat = tyro.conf.arg(name="")
+    config: Any = Annotated[Path | None, tyro.conf.arg(help="Settings file in TOML with tables [run] and [settings].")]
+    types: dict[str, Any] = {
+        "run": Annotated[RunSettings, flat],
+        "settings": Annotated[type(settings), flat],
+        "config": config,
+    }
+    fields = {name: attrs.field(type=kind) for name, kind in types.items()}
+    target: Any = attrs.make_class("Arguments", fields, frozen=True)
+    target.__doc__ = f"Train {entry.name} of {entry.distribution}."
+    known = record_flags(run) | record_flags(settings) | {"--config": Path}
+    result = parse(target, flags, f"i2i train {entry.name}", known, target(run, settings, None))
+    run, settings = absolute(result.run), absolute(result.settings)
+    validate(run)
+    validate(settings)
+    return run, settings
+
+
+def absolute(record: Any) -> Any:
+    """Return the record with absolute paths: a run is resumed from any folder."""
+    changes: dict[str, Any] = {}
+    for field in attrs.fields(type(record)):
+        value = getattr(record, field.name)
+        if isinstance(value, Path):
+            changes[field.name] = value.expanduser().absolute()
+        elif isinstance(value, tuple) and value and all(isinstance(item, Path) for item in value):
+            changes[field.name] = tuple(item.expanduser().absolute() for item in value)
+        elif attrs.has(type(value)):
+            changes[field.name] = absolute(value)
+    return attrs.evolve(record, **changes)

@@ -1,0 +1,221 @@
+"""Combinators: they take Steps, return a Step, and say who moves when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.errors import CompositionError
+from i2i.policy import Policy, Turn
+from i2i.step import B, Metrics, N, Saved, State, Step, frozen, modules_of, split, trainable
+from i2i.tree import tree_map
+
+
+def alternate(
+    *, share: Callable[[N, B], Any] | None = None, live: str | None = None, **steps: Step[N, B]
+) -> Step[N, B]:
+    """Let the players move in turn on one batch.
+
+    Args:
+        share: ``share(nets, batch)`` makes what the players have in common, once per (micro-)batch; losses get it as
+            third argument. It may run nets of the ``live`` player and frozen ones only.
+        live: the player that gets the shared values with their graph; the others get them detached. Named exactly when
+            ``share`` runs a net that a player trains. A live player that moves again (``repeat``) has them made again.
+        **steps: the players by name, in the order in which they move.
+
+    With ``Policy.accumulate`` above 1 and players before the live one, the graphs of all micro-batches are alive at once.
+
+    Raises:
+        CompositionError: no player; ``live`` that names none, or the wrong one.
+
+    Example:
+        >>> from i2i.step import player
+        >>> g = player(lambda n: n.G, lambda n, x: {}, torch.optim.SGD, weights={}, lr=0.1)
+        >>> alternate(g=g, d=g).length is None
+        True
+    """
+    if not steps:
+        raise CompositionError("alternate() needs at least one player: alternate(g=player(...), d=player(...))")
+    if live is not None and share is None:
+        raise CompositionError(f"live={live!r} needs share=: there is nothing shared to be live")
+    if live is not None and live not in steps:
+        raise CompositionError(f"live={live!r} names no player; the players are {', '.join(steps)}")
+
+    def trains(nets: N) -> tuple[nn.Module, ...]:
+        return _unique(module for name, step in steps.items() for module in _named(name, step.trains, nets))
+
+    def init(nets: N, policy: Policy, saved: Saved | None) -> State:
+        past: Sequence[Any] = (None, {}) if saved is None else saved
+        states = {name: _named(name, step.init, nets, policy, past[1].get(name)) for name, step in steps.items()}
+        return _Sharing(nets, {name: step.trains(nets) for name, step in steps.items()}, live), states
+
+    def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
+        sharing, states = state
+        common = None
+        if share is not None:
+            parts = split(batch, turn.policy.accumulate)
+            common = _Common(lambda part: share(nets, part), parts, sharing, turn.policy)
+        metrics: dict[str, Tensor] = {}
+        for name, step in steps.items():
+            shared = turn.shared if common is None else _View(common, live=name == live)
+            states[name], moved = _named(name, step.update, nets, states[name], batch, Turn(turn.policy, turn.now, shared))
+            metrics.update({f"{name}/{key}": value for key, value in moved.items()})
+        return state, metrics
+
+    return Step(trains, init, update, lambda nets, state: nets, _common_length(steps))
+
+
+def repeat(n: int, step: Step[N, B]) -> Step[N, B]:
+    """Move ``n`` times on each batch; the metrics are those of the last move.
+
+    Example:
+        >>> from i2i.step import player
+        >>> g = player(lambda n: n.G, lambda n, x: {}, torch.optim.SGD, weights={}, lr=0.1)
+        >>> repeat(0, g)
+        Traceback (most recent call last):
+        ...
+        i2i.errors.CompositionError: repeat(0, ...): the number of moves must be 1 or more
+    """
+    if n < 1:
+        raise CompositionError(f"repeat({n}, ...): the number of moves must be 1 or more")
+
+    def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
+        metrics: Metrics = {}
+        for _ in range(n):
+            state, metrics = step.update(nets, state, batch, turn)
+        return state, metrics
+
+    return step._replace(update=update)
+
+
+def every(n: int, step: Step[N, B]) -> Step[N, B]:
+    """Move on batches 0, n, 2n, ... only (lazy penalties); in between the metrics of the last move stand.
+
+    References:
+        Karras et al., Analyzing and Improving the Image Quality of StyleGAN, section 3.1 (lazy regularisation).
+    """
+    if n < 1:
+        raise CompositionError(f"every({n}, ...): the number of batches must be 1 or more")
+
+    def init(nets: N, policy: Policy, saved: Saved | None) -> State:
+        inner, metrics = (None, {}) if saved is None else saved
+        return step.init(nets, policy, inner), metrics
+
+    def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
+        inner, metrics = state
+        if turn.now % n == 0:
+            inner, metrics = step.update(nets, inner, batch, turn)
+        return (inner, metrics), metrics
+
+    return step._replace(init=init, update=update)
+
+
+class _Sharing:
+    """Which parameters are trainable while shared values are made; part of the State of an ``alternate``."""
+
+    def __init__(self, nets: Any, players: Mapping[str, Sequence[nn.Module]], live: str | None) -> None:
+        self.players, self.live = players, live
+        self.own = trainable(players[live]) if live is not None else []
+        mine = {id(parameter) for parameter in self.own}
+        self.others = [p for p in trainable(modules_of(nets)) if id(p) not in mine]
+        self.device = next((p.device for p in (*self.own, *self.others)), torch.device("cpu"))
+        self.checked = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def make(self, share: Callable[[Any], Any], part: Any, policy: Policy) -> Any:
+        with policy.autocast(self.device), frozen(self.others), torch.set_grad_enabled(self.live is not None):
+            if self.checked:
+                return share(part)
+            with self._check():
+                return share(part)
+
+    @contextmanager
+    def _check(self) -> Iterator[None]:
+        """See which players' nets ``share`` runs, and hold it against ``live``."""
+        ran: dict[str, None] = {}
+        with ExitStack() as hooks:
+            for name, modules in self.players.items():
+                for module in {m for root in modules for m in root.modules()}:
+                    handle = module.register_forward_pre_hook(lambda *_, name=name: ran.setdefault(name))
+                    hooks.callback(handle.remove)
+            yield
+        wrong = [name for name in ran if name != self.live and not self._same(name)]
+        if wrong:
+            told = f"but live={self.live!r}" if self.live is not None else f"so say live={wrong[0]!r}"
+            raise CompositionError(f"share() runs nets trained by {', '.join(wrong)}, {told}")
+        if self.live is not None and self.live not in ran:
+            raise CompositionError(f"live={self.live!r}, but share() runs no net that it trains; leave live out")
+        self.checked = True
+
+    def _same(self, name: str) -> bool:
+        """Tell whether player ``name`` trains nothing but what the live player trains too."""
+        live = {id(p) for p in self.own}
+        return self.live is not None and all(id(p) in live for p in trainable(self.players[name]))
+
+
+class _Common:
+    """What ``share`` made of one batch, per micro-batch: once with its graph, for good without."""
+
+    def __init__(
+        self, share: Callable[[Any], Any], parts: Sequence[Any], sharing: _Sharing, policy: Policy
+    ) -> None:
+        self._share, self._parts, self._sharing, self._policy = share, parts, sharing, policy
+        self._fresh: dict[int, Any] = {}
+        self._detached: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def _make(self, index: int) -> None:
+        value = self._sharing.make(self._share, self._parts[index], self._policy)
+        self._fresh[index] = value
+        self._detached[index] = tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value)
+
+    def take(self, index: int) -> Any:
+        """Return the value with its graph, which the one who takes it uses up."""
+        if index not in self._fresh:
+            self._make(index)
+        return self._fresh.pop(index)
+
+    def see(self, index: int) -> Any:
+        if index not in self._detached:
+            self._make(index)
+        return self._detached[index]
+
+
+class _View:
+    """The shared values as one player gets them, by micro-batch."""
+
+    def __init__(self, common: _Common, *, live: bool) -> None:
+        self._common, self.live = common, live
+
+    def __len__(self) -> int:
+        return len(self._common)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._common.take(index) if self.live else self._common.see(index)
+
+
+def _named(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call ``function``; a mistake in it is said with the name of the player."""
+    try:
+        return function(*arguments)
+    except CompositionError as error:
+        raise CompositionError(f"{name}: {error}") from error
+
+
+def _unique(modules: Iterator[nn.Module]) -> tuple[nn.Module, ...]:
+    return tuple({id(module): module for module in modules}.values())
+
+
+def _common_length(steps: Mapping[str, Step[Any, Any]]) -> int | None:
+    lengths = {step.length for step in steps.values() if step.length is not None}
+    if len(lengths) > 1:
+        raise CompositionError(f"the players want different numbers of batches: {', '.join(map(str, sorted(lengths)))}")
+    return next(iter(lengths), None)

@@ -1,0 +1,288 @@
+"""Batches of images whose n-th is a function of n: the same with any number of workers, and after a resume."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from attrs import frozen
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from i2i.data.draws import shuffled, uniforms
+from i2i.data.images import to_batch
+from i2i.data.sources import Domain, Source
+from i2i.data.transforms import CENTRE, Draw, Preprocess, TransformSettings
+from i2i.errors import DataError, SettingsError
+from i2i.values import Pair, Single
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+B = TypeVar("B", Single, Pair)
+
+log = logging.getLogger("i2i.data")
+
+
+class _Read(NamedTuple, Generic[B]):
+    """What a worker sends: errors travel as text, because torch adds a traceback to exceptions of workers."""
+
+    batch: B | None
+    skipped: Sequence[str]
+    error: str
+
+
+@frozen
+class _Order:
+    """Which items make up batch n.
+
+    Attributes:
+        items: in one epoch.
+        batch_size: images of each domain in a batch.
+        seed: of every random number.
+        shuffle: take the items in an order of their own in each epoch.
+        still: nothing is random, and no item is left out: crops lie in the middle, the last batch may be smaller.
+    """
+
+    items: int
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = False
+    still: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise SettingsError(f"batch_size (={self.batch_size}) must be at least 1")
+        if self.seed < 0:
+            raise SettingsError(f"seed (={self.seed}) must be at least 0")
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.items, self.batch_size)
+        return max(1, whole + bool(rest and self.still))
+
+    def positions(self, n: int) -> tuple[int, range]:
+        """Return the epoch of batch ``n`` and the positions in it."""
+        epoch, batch = divmod(n, len(self))
+        start = batch * self.batch_size
+        stop = start + self.batch_size
+        return epoch, range(start, min(stop, self.items) if self.still else stop)
+
+
+class _Reader(Dataset[_Read[B]], Generic[B]):
+    """The n-th batch, for every n: runs in the workers."""
+
+    def __init__(self, make: Callable[..., B], domains: Sequence[Domain], order: _Order) -> None:
+        self.make: Callable[..., B] = make
+        self.domains, self.order = domains, order
+        self._shuffled: tuple[int, NDArray[np.integer[Any]]] = (-1, np.empty(0, np.int64))
+
+    def __getitem__(self, n: int) -> _Read[B]:
+        skipped: list[str] = []
+        try:
+            epoch, positions = self.order.positions(n)
+            images = zip(*(self._item(epoch, position, skipped) for position in positions), strict=True)
+            return _Read(self.make(*(_stack(column) for column in images)), skipped, "")
+        except DataError as error:
+            return _Read(None, skipped, str(error))
+
+    def _item(self, epoch: int, position: int, skipped: list[str]) -> list[Image]:
+        pick, *draws = uniforms(1 + 3 * len(self.domains), self.order.seed, epoch, position)
+        item = self._index(epoch, position)
+        images = []
+        for k, domain in enumerate(self.domains):
+            index = int(pick * len(domain)) if k > 0 and self.order.shuffle else item % len(domain)
+            draw = CENTRE if self.order.still else Draw(*draws[3 * k : 3 * k + 3])
+            images.append(domain.load(index, draw, skipped))
+        return images
+
+    def _index(self, epoch: int, position: int) -> int:
+        if not self.order.shuffle:
+            return position
+        if self._shuffled[0] != epoch:
+            self._shuffled = epoch, shuffled(self.order.items, self.order.seed, epoch)
+        return int(self._shuffled[1][position % self.order.items])
+
+
+def _stack(images: Sequence[Image]) -> torch.Tensor:
+    sizes = sorted({image.size for image in images})
+    if len(sizes) > 1:
+        (w, h), (w2, h2) = sizes[:2]
+        raise DataError(
+            f"images of one batch differ in size ({w}x{h} and {w2}x{h2}); "
+            "use --batch-size 1 or --preprocess resize_and_crop"
+        )
+    return to_batch(images)
+
+
+class Batches(Generic[B]):
+    """Batches without end, iterated epoch by epoch.
+
+    ``iter(data)`` goes on at the position, up to the end of the epoch. The position counts the batches that were
+    handed out, so batches that workers prepared ahead do not count, and ``load_state_dict`` continues exactly there.
+    """
+
+    def __init__(self, reader: _Reader[B], workers: int) -> None:
+        if workers < 0:
+            raise SettingsError(f"workers (={workers}) must be at least 0")
+        self._length = len(reader.order)
+        self._position = 0
+        self._warned: set[str] = set()
+        self._loader: DataLoader[_Read[B]] = DataLoader(
+            reader,
+            sampler=_Upcoming(self._upcoming),
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own: the loader draws a seed for its workers from it
+        )
+
+    def __len__(self) -> int:
+        """Batches in one epoch."""
+        return self._length
+
+    def __iter__(self) -> Iterator[B]:
+        """Yield the rest of the epoch.
+
+        Raises:
+            DataError: an image that cannot be used was reached.
+        """
+        for read in self._loader:
+            self._warn(read.skipped)
+            if read.batch is None:
+                raise DataError(read.error)
+            self._position += 1
+            yield read.batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return ``{"position": batches handed out}``."""
+        return {"position": self._position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on at a position that `state_dict` returned; takes effect at the next ``iter``."""
+        self._position = int(state["position"])
+
+    def _upcoming(self) -> range:
+        return range(self._position, (self._position // self._length + 1) * self._length)
+
+    def _warn(self, skipped: Sequence[str]) -> None:
+        for message in skipped:
+            if message not in self._warned:
+                self._warned.add(message)
+                log.warning("skipped: %s", message)
+
+
+class _Upcoming:
+    """The numbers of the batches to come: looked up anew at the start of each epoch."""
+
+    def __init__(self, numbers: Callable[[], range]) -> None:
+        self._numbers = numbers
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers())
+
+    def __len__(self) -> int:
+        return len(self._numbers())
+
+
+def _as_it_is(read: Any) -> Any:
+    return read
+
+
+def both(channels: int | tuple[int, int]) -> tuple[int, int]:
+    """Return the channels of both domains: one number stands for two."""
+    return (channels, channels) if isinstance(channels, int) else channels
+
+
+def unpaired(
+    a: Source,
+    b: Source,
+    *,
+    load_size: int = 286,
+    crop_size: int = 256,
+    preprocess: Preprocess = "resize_and_crop",
+    multiple: int = 4,
+    flip: bool = True,
+    channels: int | tuple[int, int] = 3,
+    batch_size: int = 1,
+    seed: int = 0,
+    workers: int = 0,
+    serial: bool = False,
+    skip_bad: bool = False,
+    max_images: int | None = None,
+) -> Batches[Pair]:
+    """Batches of two domains that do not belong together.
+
+    An epoch is as long as the larger domain. Item i takes A's image ``i mod |A|``, in an order shuffled anew for each
+    epoch, and an image of B drawn with replacement. A last batch that would not be full is left out; if all images
+    together do not fill one batch, they are repeated until they do.
+
+    Args:
+        a: folders, files or a `datasets.Dataset` with an image column.
+        b: the same for the other domain.
+        load_size: see `TransformSettings`, like the next four.
+        crop_size: in pixels.
+        preprocess: how images are brought to size.
+        multiple: sides without a crop are rounded to it.
+        flip: mirror every second image.
+        channels: 3 (colour) or 1 (grey), for both domains or for each.
+        batch_size: images of each domain in a batch.
+        seed: every shuffle, draw, crop and flip follows from (seed, epoch, position).
+        workers: processes that read ahead; they do not change what is read.
+        serial: no shuffling, and B's image ``i mod |B|``.
+        skip_bad: go on without images that cannot be used.
+        max_images: use the first so many images of each domain only.
+
+    Returns:
+        Batches of `Pair` with ``a (b, c, h, w)`` and ``b (b, c, h, w)``, float32 in ``[-1, 1]``.
+
+    Raises:
+        DataError: a folder or an image that cannot be used.
+        SettingsError: a setting that is out of range.
+
+    References:
+        The spec of CycleGAN, section 1.8.
+    """
+    settings = TransformSettings(preprocess, load_size, crop_size, flip, multiple)
+    domains = [
+        Domain(source, settings, channels=c, skip_bad=skip_bad, max_images=max_images)
+        for source, c in zip((a, b), both(channels), strict=True)
+    ]
+    order = _Order(max(map(len, domains)), batch_size, seed, shuffle=not serial)
+    if order.items < batch_size:
+        log.warning("%d images do not fill a batch of %d: they are repeated", order.items, batch_size)
+    return Batches(_Reader(Pair, domains, order), workers)
+
+
+def single(
+    source: Source,
+    *,
+    load_size: int = 286,
+    crop_size: int = 256,
+    preprocess: Preprocess = "none",
+    multiple: int = 4,
+    channels: int = 3,
+    batch_size: int = 1,
+    workers: int = 0,
+    skip_bad: bool = False,
+    max_images: int | None = None,
+) -> Batches[Single]:
+    """Every image of one domain once per epoch, in order, not mirrored, cropped in the middle at most.
+
+    The last batch may be smaller. The arguments are those of `unpaired`.
+
+    Returns:
+        Batches of `Single` with ``image (b, c, h, w)``, float32 in ``[-1, 1]``.
+
+    Raises:
+        DataError: a folder or an image that cannot be used.
+        SettingsError: a setting that is out of range.
+    """
+    settings = TransformSettings(preprocess, load_size, crop_size, False, multiple)
+    domain = Domain(source, settings, channels=channels, skip_bad=skip_bad, max_images=max_images)
+    order = _Order(len(domain), batch_size, still=True)
+    return Batches(_Reader(Single, [domain], order), workers)

@@ -1,0 +1,166 @@
+"""Resizing, cropping and flipping of Pillow images, as in the authors' code; the dice are handed in."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from attrs import frozen
+
+from i2i.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
+PREPROCESSES: tuple[str, ...] = get_args(Preprocess)
+
+
+class Draw(NamedTuple):
+    """The random numbers that one image takes, each in ``[0, 1)``.
+
+    Attributes:
+        left: where the crop lies horizontally; 0 is the left edge.
+        top: where the crop lies vertically; 0 is the upper edge.
+        mirror: the image is mirrored where this is below 0.5.
+    """
+
+    left: float
+    top: float
+    mirror: float
+
+
+CENTRE = Draw(0.5, 0.5, 0.5)
+
+
+@frozen
+class TransformSettings:
+    """How an image is brought to the size of the nets.
+
+    Attributes:
+        preprocess: ``resize_and_crop``: to ``load_size`` x ``load_size``, then a crop; ``crop``: a crop only;
+            ``scale_width``: to the width ``load_size``, at least ``crop_size`` high; ``scale_width_and_crop``: both;
+            ``none``: as it is.
+        load_size: in pixels.
+        crop_size: side of the square crop, in pixels.
+        flip: mirror every second image.
+        multiple: without a crop, sides are rounded to multiples of it, as the nets need.
+
+    Raises:
+        SettingsError: an unknown mode, a size below 1, or a crop larger than what it is cut from.
+    """
+
+    preprocess: Preprocess = "resize_and_crop"
+    load_size: int = 286
+    crop_size: int = 256
+    flip: bool = True
+    multiple: int = 4
+
+    def __attrs_post_init__(self) -> None:
+        if self.preprocess not in PREPROCESSES:
+            near = difflib.get_close_matches(str(self.preprocess), PREPROCESSES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(PREPROCESSES)}"
+            raise SettingsError(f"unknown preprocess {self.preprocess!r}; {hint}")
+        for name in ("load_size", "crop_size", "multiple"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} (={getattr(self, name)}) must be at least 1")
+        if self.preprocess in ("resize_and_crop", "scale_width_and_crop") and self.crop_size > self.load_size:
+            raise SettingsError(
+                f"crop_size (={self.crop_size}) is larger than load_size (={self.load_size}), which it is cut from; "
+                f"use a load_size of at least {self.crop_size}"
+            )
+
+    @property
+    def crops(self) -> bool:
+        """Whether every image ends as a square of ``crop_size``."""
+        return self.preprocess in ("resize_and_crop", "crop", "scale_width_and_crop")
+
+
+def check_multiple(size: int, multiple: int, name: str = "crop_size") -> None:
+    """Check that ``size`` is what a net accepts.
+
+    Raises:
+        SettingsError: ``size`` is no multiple of ``multiple``; the message offers the nearest that are.
+
+    Example:
+        >>> check_multiple(250, 4)
+        Traceback (most recent call last):
+        ...
+        i2i.errors.SettingsError: crop_size (=250) must be a multiple of 4; use 248 or 252
+    """
+    if size % multiple:
+        below = size // multiple * multiple
+        nearest = f"{below} or {below + multiple}" if below else f"{multiple}"
+        raise SettingsError(f"{name} (={size}) must be a multiple of {multiple}; use {nearest}")
+
+
+def check_size(size: tuple[int, int], settings: TransformSettings, name: str) -> None:
+    """Check that the crop fits into an image of ``size`` (width, height).
+
+    Raises:
+        DataError: it does not.
+    """
+    if settings.preprocess == "crop" and min(size) < settings.crop_size:
+        raise DataError(
+            f"{name} is {size[0]}x{size[1]}, smaller than the crop ({settings.crop_size}); "
+            f"use --preprocess resize_and_crop or a --crop-size of at most {min(size)}"
+        )
+
+
+def resized(size: tuple[int, int], settings: TransformSettings) -> tuple[int, int]:
+    """Return the (width, height) that an image of ``size`` is resized to, before any crop.
+
+    Differs:
+        From the authors' code: ``scale_width`` rounds to ``multiple`` too, in the same resize (``multiple=1`` does
+        not), and no side is rounded to 0.
+
+    Example:
+        >>> resized((400, 300), TransformSettings("scale_width", load_size=286))
+        (288, 256)
+    """
+    width, height = size
+    if settings.preprocess == "resize_and_crop":
+        return settings.load_size, settings.load_size
+    if settings.preprocess.startswith("scale_width"):
+        height = int(max(settings.load_size * height / width, settings.crop_size))
+        width = settings.load_size
+    if settings.crops:
+        return width, height
+    return _rounded(width, settings.multiple), _rounded(height, settings.multiple)
+
+
+def _rounded(side: int, multiple: int) -> int:
+    return max(1, round(side / multiple)) * multiple
+
+
+def transform(image: Image, settings: TransformSettings, draw: Draw, name: str = "the image") -> Image:
+    """Resize (Pillow's antialiased bicubic), crop and mirror ``image``.
+
+    The crop begins at pixel ``floor(left * (width - crop_size + 1))``, so all places are equally likely.
+
+    Args:
+        image: mode L or RGB.
+        settings: what to do.
+        draw: the random numbers; `CENTRE` for the crop in the middle, not mirrored.
+        name: what errors call the image.
+
+    Raises:
+        DataError: the image is smaller than the crop.
+
+    References:
+        The spec of CycleGAN, section 1.8.
+    """
+    from PIL.Image import Resampling, Transpose
+
+    check_size(image.size, settings, name)
+    size = resized(image.size, settings)
+    if size != image.size:
+        image = image.resize(size, Resampling.BICUBIC)
+    side = settings.crop_size
+    if settings.crops and image.size != (side, side):
+        left = int(draw.left * (image.width - side + 1))
+        top = int(draw.top * (image.height - side + 1))
+        image = image.crop((left, top, left + side, top + side))
+    if settings.flip and draw.mirror < 0.5:
+        image = image.transpose(Transpose.FLIP_LEFT_RIGHT)
+    return image

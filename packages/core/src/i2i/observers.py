@@ -1,0 +1,220 @@
+"""Observers: what watches a run. Each is called when due, with metrics on the host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from i2i.checkpoint import prune
+from i2i.errors import RunError, SettingsError
+from i2i.step import modules_of
+
+
+class Seen(NamedTuple):
+    """What an observer sees.
+
+    Attributes:
+        batches: trained so far, from the very start.
+        length: of the whole run, in batches.
+        metrics: ``<player>/<term>`` (unweighted) and ``<player>/total`` of the last batch.
+        nets: as they stand.
+        average: the nets to be used: their averages where the policy asks for them, else the nets themselves.
+        batch: the last batch, on the device.
+        out: the run's folder, or None.
+        save: writes a checkpoint into ``out``; returns its folder, None where there is nothing to write.
+    """
+
+    batches: int
+    length: int
+    metrics: Mapping[str, float]
+    nets: Any
+    average: Any
+    batch: Any
+    out: Path | None
+    save: Callable[[], Path | None]
+
+
+class Observer(Protocol):
+    """Called each ``every`` batches and after the last one. A method ``close()``, where there is one, ends it."""
+
+    @property
+    def every(self) -> int:
+        """Batches between two calls."""
+        ...
+
+    def __call__(self, seen: Seen, /) -> None:
+        """Look at the run; changes neither nets nor random generators."""
+        ...
+
+
+class _Due:
+    def __init__(self, every: int) -> None:
+        if every < 1:
+            raise SettingsError(f"an observer is due every {every} batches; it must be 1 or more")
+        self.every = every
+
+
+class Progress(_Due):
+    """A progress bar on stderr: terms, batches per second, time left."""
+
+    def __init__(self, every: int = 10) -> None:
+        super().__init__(every)
+        self._bar: Any = None
+
+    def __call__(self, seen: Seen) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(total=seen.length, initial=seen.batches, unit="batch", dynamic_ncols=True)
+        terms = {name: f"{value:.3g}" for name, value in seen.metrics.items() if not name.endswith("total")}
+        self._bar.set_postfix(terms, refresh=False)
+        self._bar.update(seen.batches - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class JsonLines(_Due):
+    """``metrics.jsonl``: one JSON object per line, ``{"batch": 100, "g/adv_a": 0.25, ...}``, and no times.
+
+    Rows of a resumed run that lie beyond its checkpoint are dropped when they come again, so that the file ends as that of
+    an undisturbed run.
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        super().__init__(every)
+        self._begun = False
+
+    def __call__(self, seen: Seen) -> None:
+        path = _folder(seen) / "metrics.jsonl"
+        if not self._begun:
+            self._drop_from(path, seen.batches)
+            self._begun = True
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"batch": seen.batches, **seen.metrics}) + "\n")
+
+    @staticmethod
+    def _drop_from(path: Path, batch: int) -> None:
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["batch"] < batch:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue  # cut off by a crash
+        fresh = path.with_suffix(".tmp")
+        fresh.write_text("".join(kept), encoding="utf-8")
+        fresh.replace(path)
+
+
+class TensorBoard(_Due):
+    """Curves in ``tensorboard/``; needs the extra ``i2i-core[tensorboard]``."""
+
+    def __init__(self, every: int = 10) -> None:
+        super().__init__(every)
+        self._writer: Any = None
+
+    def __call__(self, seen: Seen) -> None:
+        if self._writer is None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise RunError("TensorBoard is not installed: pip install 'i2i-core[tensorboard]'") from error
+            self._writer = SummaryWriter(str(_folder(seen) / "tensorboard"), purge_step=seen.batches)
+        for name, value in seen.metrics.items():
+            self._writer.add_scalar(name, value, seen.batches)
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Samples(_Due):
+    """``samples/batch-N.png``: a grid of a fixed batch, translated by the nets to be used.
+
+    Args:
+        preview: ``preview(nets, batch) -> {"column": images (b, c, h, w)}``.
+        batch: on the host.
+        every: batches between two grids.
+    """
+
+    def __init__(self, preview: Callable[[Any, Any], Mapping[str, Tensor]], batch: Any, every: int = 500) -> None:
+        super().__init__(every)
+        self._preview, self._batch = preview, batch
+
+    def __call__(self, seen: Seen) -> None:
+        from i2i.grids import grid
+        from i2i.tree import tree_map
+
+        device = next(p.device for net in modules_of(seen.average) for p in net.parameters())
+        batch = tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, self._batch)
+        with evaluating(seen.average):
+            columns = self._preview(seen.average, batch)
+        path = _folder(seen) / "samples" / f"batch-{seen.batches:07d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grid(columns).save(path)
+
+
+class Checkpoints(_Due):
+    """A checkpoint to resume from, and ``model/``: what is saved for use.
+
+    Args:
+        every: batches between two.
+        models: ``models(nets) -> {"a2b": net}``, or one under ``""``; None saves no model.
+        keep_last: this many of the latest are kept.
+        keep_every: those at multiples of it are kept too.
+    """
+
+    def __init__(
+        self,
+        every: int = 1000,
+        models: Callable[[Any], Mapping[str, nn.Module]] | None = None,
+        *,
+        keep_last: int = 2,
+        keep_every: int | None = None,
+    ) -> None:
+        super().__init__(every)
+        if keep_last < 1:
+            raise SettingsError(f"keep_last (={keep_last}) must be 1 or more: a run needs a checkpoint to resume from")
+        self._models, self._keep_last, self._keep_every = models, keep_last, keep_every
+
+    def __call__(self, seen: Seen) -> None:
+        from i2i.models import save
+
+        folder = _folder(seen)
+        seen.save()
+        prune(folder, self._keep_last, self._keep_every)
+        if self._models is not None:
+            for name, net in self._models(seen.average).items():
+                save(net, folder / "model" / name if name else folder / "model")
+
+
+@contextmanager
+def evaluating(nets: Any) -> Iterator[None]:
+    """Put nets in eval mode, without gradients, and leave them and the random generators as they were."""
+    modes = [(module, module.training) for net in modules_of(nets) for module in net.modules()]
+    for module, _ in modes:
+        module.training = False
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _folder(seen: Seen) -> Path:
+    if seen.out is None:
+        raise RunError("this observer writes files: fit() needs out=..., a folder for the run")
+    return seen.out

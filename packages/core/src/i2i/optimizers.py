@@ -1,0 +1,97 @@
+"""An optimiser with its learning rate as a dial and, for fp16, its loss scale."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i.errors import CompositionError
+from i2i.policy import Dial, Policy
+from i2i.protocols import Schedule
+
+_FUSED_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+class Optimizing:
+    """Builds and runs the optimiser of a player.
+
+    Where the optimiser has a fused or capturable form it is used, with the learning rate as a tensor; otherwise the
+    rate is written into its parameter groups before each step.
+
+    Raises:
+        CompositionError: fp16 with an optimiser that has no fused form.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[..., torch.optim.Optimizer],
+        parameters: list[nn.Parameter],
+        lr: float | Schedule,
+        policy: Policy,
+    ) -> None:
+        first = parameters[0]
+        # CUDA kernels read the rate as float32; on the CPU float64 keeps it exact.
+        self._lr = Dial(lr, torch.float32 if first.is_cuda else torch.float64, first.device)
+        form = _form(factory, first)
+        self._tensor_lr = any(form.values())
+        self._optimizer = factory(parameters, lr=self._lr.tensor if self._tensor_lr else self._lr.values[0], **form)
+        self._scaler: torch.amp.GradScaler | None = None
+        if policy.precision == "fp16":
+            if not form.get("fused"):
+                raise CompositionError(f"fp16 needs an optimiser with a fused form, such as Adam; {factory} has none")
+            self._scaler = torch.amp.GradScaler(first.device.type)
+        self._bind()
+
+    def _bind(self) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._lr.tensor if self._tensor_lr else self._lr.values[0]
+
+    def turn(self, now: int) -> None:
+        """Set the learning rate for batch ``now``."""
+        self._lr.turn(now)
+        if not self._tensor_lr:
+            self._bind()
+
+    def scaled(self, weights: Dial, count: int) -> Sequence[Tensor]:
+        """Return the gradients that backward starts from, one per term: its weight, for one of ``count`` micro-batches."""
+        if self._scaler is None and count == 1:
+            return weights.items
+        gradients = weights.tensor / count
+        return (gradients if self._scaler is None else self._scaler.scale(gradients)).unbind()
+
+    def step(self) -> None:
+        """Move the parameters."""
+        if self._scaler is None:
+            self._optimizer.step()
+        else:
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is to be saved."""
+        scaler = None if self._scaler is None else self._scaler.state_dict()
+        return {"optimizer": self._optimizer.state_dict(), "scaler": scaler}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what was saved."""
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self._bind()
+        if self._scaler is not None and saved["scaler"] is not None:
+            self._scaler.load_state_dict(saved["scaler"])
+
+
+def _form(factory: Callable[..., torch.optim.Optimizer], parameter: nn.Parameter) -> dict[str, bool]:
+    """Return the keyword that asks ``factory`` for its fastest form on this device; {} where it offers none."""
+    offered = inspect.signature(factory).parameters
+    chosen = getattr(factory, "keywords", {})
+    if any(name in chosen for name in ("fused", "capturable", "foreach")):
+        return {name: chosen[name] for name in ("fused", "capturable") if name in chosen}
+    if "fused" in offered and parameter.device.type in ("cpu", "cuda") and parameter.dtype in _FUSED_DTYPES:
+        return {"fused": True}
+    if "capturable" in offered and parameter.is_cuda:
+        return {"capturable": True}
+    return {}

@@ -1,0 +1,59 @@
+"""What parts are: callables with these signatures. Nothing has to be subclassed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+from i2i.values import Translation, Verdict
+
+NetsIn = TypeVar("NetsIn", contravariant=True)
+BatchIn = TypeVar("BatchIn", contravariant=True)
+SharedIn = TypeVar("SharedIn", contravariant=True)
+
+
+class Generator(Protocol):
+    """Makes an image from an image (or class ids, or noise added to a coarser result).
+
+    ``image (b, c, h, w)`` is what the net reads; ``condition (b, k, h, w)`` is what it adds to. An integer tensor
+    ``(b, 1, h, w)`` stands for its one-hot. A generator module may say ``in_channels``, ``out_channels`` and
+    ``multiple`` (height and width must be multiples of it): `i2i translate` pads accordingly.
+    """
+
+    def __call__(self, image: Tensor, /, condition: Tensor | None = None) -> Translation:
+        """Translate ``image``; the result is nominally in ``[-1, 1]``."""
+        ...
+
+
+class Discriminator(Protocol):
+    """Judges an image, alone or against a ``condition`` (joined along the channels)."""
+
+    def __call__(self, image: Tensor, /, condition: Tensor | None = None) -> Verdict:
+        """Judge ``image (b, c, h, w)``; logits are unsquashed."""
+        ...
+
+
+class Loss(Protocol[NetsIn, BatchIn]):
+    """A plain function of nets and batch; it reads like the equations of the paper."""
+
+    def __call__(self, nets: NetsIn, batch: BatchIn, /) -> Mapping[str, Tensor]:
+        """Return the terms by name, unweighted scalars."""
+        ...
+
+
+class SharedLoss(Protocol[NetsIn, BatchIn, SharedIn]):
+    """A loss inside an ``alternate`` that shares: the third argument is what ``share`` returned."""
+
+    def __call__(self, nets: NetsIn, batch: BatchIn, shared: SharedIn, /) -> Mapping[str, Tensor]:
+        """Return the terms by name, unweighted scalars."""
+        ...
+
+
+class Schedule(Protocol):
+    """A number that changes with training."""
+
+    def __call__(self, now: int, /) -> float:
+        """Return the value for batch ``now``, counted from 0 since the (stage of the) run began."""
+        ...

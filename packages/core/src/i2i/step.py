@@ -1,0 +1,314 @@
+"""The one idea: a `Step`, and `player`, its only leaf.
+
+The wiring is functional, the weights are not: ``update`` changes parameters in place, as torch does; everything else
+is returned.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from i2i.errors import CompositionError
+from i2i.guard import Guard
+from i2i.optimizers import Optimizing
+from i2i.policy import Dial, Policy, Turn
+from i2i.protocols import Schedule
+from i2i.tree import leaves, tree_map
+
+N = TypeVar("N")
+B = TypeVar("B")
+State: TypeAlias = Any
+Saved: TypeAlias = Any
+Metrics: TypeAlias = Mapping[str, Tensor]
+
+
+class Step(NamedTuple, Generic[N, B]):
+    """What is done with a batch; combinators take Steps and return a Step.
+
+    Attributes:
+        trains: what it moves; combinators join those of their parts.
+        init: the State, new (``saved=None``) or as saved.
+        update: one move; returns the State and the metrics ``<player>/<term>`` (unweighted) and ``<player>/total``.
+        nets: the nets as they stand; only ``staged`` answers something new.
+        length: batches it wants, where it knows.
+    """
+
+    trains: Callable[[N], Sequence[nn.Module]]
+    init: Callable[[N, Policy, Saved | None], State]
+    update: Callable[[N, State, B, Turn], tuple[State, Metrics]]
+    nets: Callable[[N, State], N]
+    length: int | None = None
+
+
+def player(
+    trains: Callable[[N], Any],
+    loss: Callable[..., Mapping[str, Tensor]],
+    optimizer: Callable[..., torch.optim.Optimizer],
+    *,
+    weights: Mapping[str, float | Schedule],
+    lr: float | Schedule,
+    after: Callable[[N], None] | None = None,
+) -> Step[N, Any]:
+    """Move some nets down the gradient of a loss; every other net is frozen meanwhile.
+
+    The only place that calls ``backward`` or touches an optimiser.
+
+    Args:
+        trains: selects what moves: ``lambda n: (n.G, n.F)``, or a part of a net: ``lambda n: n.G.enhancer``.
+        loss: ``loss(nets, batch) -> {"name": scalar}``; inside an ``alternate`` that shares,
+            ``loss(nets, batch, shared)``.
+        optimizer: ``optimizer(parameters, lr=...)``, for example ``functools.partial(torch.optim.Adam, betas=(0.5, 0.999))``.
+        weights: a number or `Schedule` for each name that the loss returns; summed in float32 (float64 for float64 nets).
+        lr: learning rate, a number or a `Schedule`.
+        after: called with the nets after each optimiser step, under ``no_grad``; changes weights in place only.
+
+    Raises:
+        CompositionError: at the first update at the latest, before anything has moved: names that do not match, a
+            selector that finds nothing, a loss with the wrong number of arguments, a term that is no scalar.
+
+    Example:
+        >>> from i2i.net import nets
+        >>> step = player(
+        ...     lambda n: n.G, lambda n, x: {"size": n.G(x).square().mean()}, torch.optim.SGD, weights={"size": 1}, lr=0.1
+        ... )
+        >>> n = nets(G=nn.Linear(1, 1))
+        >>> state = step.init(n, Policy(), None)
+        >>> state, metrics = step.update(n, state, torch.ones(1, 1), Turn(Policy(), now=0))
+        >>> sorted(metrics)
+        ['size', 'total']
+    """
+    arguments = _positional_arguments(loss)
+
+    def select(nets: N) -> tuple[nn.Module, ...]:
+        return _select(trains, nets)
+
+    def init(nets: N, policy: Policy, saved: Saved | None) -> Moving:
+        moving = Moving(nets, select(nets), optimizer, weights, lr, policy)
+        if saved is not None:
+            moving.load_state_dict(saved)
+        return moving
+
+    def update(nets: N, state: Moving, batch: Any, turn: Turn) -> tuple[Moving, Metrics]:
+        if not state.checked:
+            _check_arguments(arguments, shares=turn.shared is not None)
+        state.begin(turn.now)
+        parts = split(batch, turn.policy.accumulate)
+        sums: list[Tensor] = []
+        for index, part in enumerate(parts):
+            given = () if turn.shared is None else (turn.shared[index],)
+            with turn.policy.autocast(state.device), frozen(state.others):
+                terms = loss(nets, part, *given)
+            if not state.checked:
+                _check_terms(terms, state.names)
+            sums.append(state.descend(terms, len(parts)))
+        values = sums[0] if len(sums) == 1 else torch.stack(sums).mean(0)
+        state.finish(values)
+        if after is not None:
+            with torch.no_grad():
+                after(nets)
+        state.checked = True
+        return state, state.metrics(values)
+
+    return Step(select, init, update, lambda nets, state: nets)
+
+
+class Moving:
+    """The State of a player: optimiser, dials, guard, and cached lists of what it trains and freezes."""
+
+    def __init__(
+        self,
+        nets: Any,
+        own: Sequence[nn.Module],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        weights: Mapping[str, float | Schedule],
+        lr: float | Schedule,
+        policy: Policy,
+    ) -> None:
+        self.own = trainable(own)
+        if not self.own:
+            raise CompositionError("the selector finds no trainable parameter; is the net frozen?")
+        mine = {id(parameter) for parameter in self.own}
+        self.others = [p for p in trainable(modules_of(nets)) if id(p) not in mine]
+        first = self.own[0]
+        self.device = first.device
+        self.names = tuple(weights)
+        dtype = torch.promote_types(first.dtype, torch.float32)
+        self.weights = Dial(tuple(weights.values()), dtype, first.device)
+        self.optimizing = Optimizing(optimizer, self.own, lr, policy)
+        self.guard = Guard(self.names, first.device, gradients=policy.precision != "fp16") if policy.guarded else None
+        self.checked = False
+
+    def begin(self, now: int) -> None:
+        self.weights.turn(now)
+        self.optimizing.turn(now)
+        if self.guard is not None:
+            self.guard.begin(now)
+        for parameter in self.own:
+            parameter.grad = None
+
+    def descend(self, terms: Mapping[str, Tensor], count: int) -> Tensor:
+        """Backward through the weighted sum; returns the unweighted terms ``(n,)``, detached.
+
+        The weights enter as the gradients of the terms, which is the same and needs no sum in the graph.
+        """
+        dtype = self.weights.tensor.dtype
+        roots = [term if term.dtype == dtype else term.to(dtype) for term in map(terms.__getitem__, self.names)]
+        with_gradient = [term.requires_grad for term in roots]
+        gradients = self.optimizing.scaled(self.weights, count)
+        if all(with_gradient):
+            torch.autograd.backward(roots, gradients)
+        elif any(with_gradient):
+            torch.autograd.backward(list(compress(roots, with_gradient)), list(compress(gradients, with_gradient)))
+        return torch.stack(roots).detach()
+
+    def finish(self, values: Tensor) -> None:
+        if self.guard is not None:
+            self.guard.note(values, self.own)
+        self.optimizing.step()
+
+    def metrics(self, values: Tensor) -> Metrics:
+        found = dict(zip(self.names, values.unbind(), strict=True))
+        found["total"] = torch.dot(values, self.weights.tensor)
+        return found
+
+    def non_finite(self) -> Mapping[str, int]:
+        return {} if self.guard is None else self.guard.read()
+
+    def state_dict(self) -> dict[str, Any]:
+        guard = None if self.guard is None else self.guard.state_dict()
+        return {"optimizing": self.optimizing.state_dict(), "guard": guard}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        self.optimizing.load_state_dict(saved["optimizing"])
+        if self.guard is not None and saved["guard"] is not None:
+            self.guard.load_state_dict(saved["guard"])
+
+
+def modules_of(nets: Any) -> list[nn.Module]:
+    """Return the modules among the leaves of ``nets``."""
+    return [leaf for leaf in leaves(nets) if isinstance(leaf, nn.Module)]
+
+
+def trainable(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Return the parameters of ``modules`` that require a gradient, each once."""
+    found = {id(p): p for module in modules for p in module.parameters() if p.requires_grad}
+    return list(found.values())
+
+
+class frozen:  # noqa: N801 - reads as a word in a with statement
+    """For as long as the context lasts, ``parameters`` require no gradient; only what is computed in it matters."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self._parameters = parameters
+
+    def __enter__(self) -> None:
+        for parameter in self._parameters:
+            parameter.requires_grad = False
+
+    def __exit__(self, *_: object) -> None:
+        for parameter in self._parameters:
+            parameter.requires_grad = True
+
+
+def split(batch: Any, count: int) -> tuple[Any, ...]:
+    """Cut ``batch`` along its leading dimension into ``count`` equal micro-batches.
+
+    Raises:
+        CompositionError: the batch size is no multiple of ``count``.
+
+    Example:
+        >>> split((torch.arange(4),), 2)
+        ((tensor([0, 1]),), (tensor([2, 3]),))
+    """
+    if count == 1:
+        return (batch,)
+    sizes = {len(leaf) for leaf in leaves(batch) if isinstance(leaf, Tensor)}
+    size = next(iter(sizes), 0)
+    if len(sizes) != 1 or size % count:
+        raise CompositionError(
+            f"a batch of {size} cannot be cut into accumulate (={count}) equal micro-batches; "
+            f"use a batch size that is a multiple of {count}"
+        )
+    width = size // count
+
+    def slicer(start: int) -> Callable[[Any], Any]:
+        return lambda leaf: leaf[start : start + width] if isinstance(leaf, Tensor) else leaf
+
+    return tuple(tree_map(slicer(start), batch) for start in range(0, size, width))
+
+
+def check_trained(step: Step[N, Any], nets: N) -> None:
+    """Refuse nets that no player trains and that are not frozen on purpose.
+
+    Raises:
+        CompositionError: names the net.
+    """
+    trained = {id(p) for p in trainable(step.trains(nets))}
+    names = getattr(nets, "_fields", None) or range(len(modules_of(nets)))
+    for name, net in zip(names, nets if isinstance(nets, tuple) else modules_of(nets), strict=False):
+        left = [p for p in trainable(modules_of((net,))) if id(p) not in trained]
+        if left:
+            raise CompositionError(
+                f"net {name}: no player trains {len(left)} of its tensors; select it in a player, or freeze it on purpose "
+                f"with .requires_grad_(False)"
+            )
+
+
+def _select(trains: Callable[[N], Any], nets: N) -> tuple[nn.Module, ...]:
+    try:
+        found = trains(nets)
+    except AttributeError as error:
+        held = ", ".join(getattr(nets, "_fields", ()))
+        raise CompositionError(f"the selector finds nothing: {error} (the nets are {held})") from error
+    modules = tuple(found) if isinstance(found, tuple | list) else (found,)
+    if not modules:
+        raise CompositionError("the selector finds nothing; return a net: lambda n: n.G, or several: lambda n: (n.G, n.F)")
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            raise CompositionError(f"the selector finds a {type(module).__name__}, not a net (nn.Module)")
+    return modules
+
+
+def _positional_arguments(function: Callable[..., Any]) -> tuple[int, float]:
+    """Return the least and the largest number of positional arguments that ``function`` takes."""
+    least, most = 0, 0.0
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = float("inf")
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            most += 1
+            least += parameter.default is parameter.empty
+    return least, most
+
+
+def _check_arguments(arguments: tuple[int, float], *, shares: bool) -> None:
+    wanted = 3 if shares else 2
+    least, most = arguments
+    if least <= wanted <= most:
+        return
+    takes = f"{least}" if least == most else f"{least} to {most:.0f}"
+    form = "loss(nets, batch, shared), since the alternate around it shares" if shares else "loss(nets, batch)"
+    raise CompositionError(f"the loss takes {takes} arguments; here it must be {form}")
+
+
+def _check_terms(terms: object, names: Sequence[str]) -> None:
+    if not isinstance(terms, Mapping):
+        raise CompositionError(f'the loss returns a {type(terms).__name__}; it must return {{"name": scalar}}')
+    if set(terms) != set(names):
+        missing, extra = sorted(set(names) - set(terms)), sorted(set(terms) - set(names))
+        told = [f"no term for weight {', '.join(missing)}"] * bool(missing)
+        told += [f"no weight for term {', '.join(extra)}"] * bool(extra)
+        raise CompositionError(
+            f"{' and '.join(told)}: the loss returns {', '.join(sorted(terms))}; weights are {', '.join(sorted(names))}"
+        )
+    for name, term in terms.items():
+        if not isinstance(term, Tensor):
+            raise CompositionError(f"term {name} is a {type(term).__name__}, not a tensor")
+        if term.ndim:
+            raise CompositionError(f"term {name} has shape {tuple(term.shape)}, it must be a scalar; take its mean()")

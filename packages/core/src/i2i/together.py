@@ -1,0 +1,48 @@
+"""Several inputs through one net in one pass, where that changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from i2i.tree import tree_map
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+def together(net: nn.Module, *images: Tensor) -> tuple[Any, ...]:
+    """Return ``net(image)`` for each of ``images (b, c, h, w)``, computed in one pass where that is exact.
+
+    It is exact where the net treats samples apart: one pass for nets with instance norm or none, one pass per input for
+    batch norm, active dropout and spectral norm, and for inputs of unequal shapes.
+
+    Example:
+        >>> a, b = together(nn.Conv2d(3, 1, 1), torch.zeros(1, 3, 2, 2), torch.ones(2, 3, 2, 2))
+        >>> a.shape, b.shape
+        (torch.Size([1, 1, 2, 2]), torch.Size([2, 1, 2, 2]))
+    """
+    if len({image.shape[1:] for image in images}) > 1 or _mixes_samples(net):
+        return tuple(net(image) for image in images)
+    joined = net(torch.cat(images))
+    results, start = [], 0
+    for image in images:
+        piece = slice(start, start + len(image))
+        results.append(tree_map(lambda leaf, piece=piece: leaf[piece], joined))
+        start += len(image)
+    return tuple(results)
+
+
+def _mixes_samples(net: nn.Module) -> bool:
+    """Tell whether a result depends on the rest of its batch, on chance, or on the number of passes (spectral norm)."""
+    for module in net.modules():
+        if isinstance(module, _BATCH_NORMS) and (module.training or not module.track_running_stats):
+            return True
+        if isinstance(module, _DROPOUTS) and module.training and module.p > 0:
+            return True
+        if module.training and parametrize.is_parametrized(module):
+            return True
+    return False

@@ -1,0 +1,131 @@
+"""Train a registered recipe into a run folder: what ``i2i train`` and the demos do."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+
+from i2i.checkpoint import latest
+from i2i.engine import Run, best_device, fit
+from i2i.entries import RecipeEntry
+from i2i.errors import RunError, SettingsError
+from i2i.observers import Checkpoints, JsonLines, Observer, Progress, Samples, TensorBoard
+from i2i.policy import Policy, Precision, best_precision
+from i2i.recipes import Recipe
+from i2i.registry import observer, recipe
+from i2i.settings import RunSettings, check_resumed
+from i2i.toml import changed, read_settings, write_settings
+
+
+def train(name: str, settings: Any, run: RunSettings) -> Run:
+    """Train recipe ``name``, or go on with it.
+
+    Args:
+        name: of a registered recipe.
+        settings: an instance of its settings.
+        run: ``out`` must be set: a new or empty folder, or with ``resume`` that of a run with the same settings. A run
+            that was killed before its first checkpoint begins anew.
+
+    Raises:
+        RunError: the folder is in use or not empty, or the run to be resumed has other settings.
+        SettingsError: there is no ``out``, or no such device.
+    """
+    entry = recipe(name)
+    out = _out(entry, settings, run)
+    device = usable_device(run.device)
+    precision: Precision = best_precision(device) if run.precision == "auto" else run.precision
+    policy = Policy(precision=precision, accumulate=run.accumulate, average=run.average, guarded=run.guarded)
+    built = entry.build(settings, run)
+    _seed(run.seed)
+    nets, data = built.nets(), built.data()
+    watching = _observers(built, run, device)  # reads the preview batch: bad data are found before anything is written
+    _write(out, entry.name, settings, run)
+    print(
+        f"training {name} on {device} in {precision}{' (auto)' if run.precision == 'auto' else ''}: {out}", flush=True
+    )
+    return fit(
+        built.step,
+        nets,
+        data,
+        steps=built.length,
+        policy=policy,
+        observers=watching,
+        out=out,
+        resume=run.resume and latest(out) is not None,
+        device=device,
+    )
+
+
+def _out(entry: RecipeEntry, settings: Any, run: RunSettings) -> Path:
+    """Return the run's folder after checking that this run may use it."""
+    if run.out is None:
+        raise SettingsError("where to? name the folder of the run: --out RUN")
+    path = run.out / "settings.toml"
+    if not run.resume:
+        if run.out.exists() and (not run.out.is_dir() or any(file.name != ".lock" for file in run.out.iterdir())):
+            raise RunError(f"{run.out} is not empty; choose another --out, or go on with the run in it: --resume")
+        return run.out
+    if not path.is_file():
+        raise RunError(
+            f"{run.out} is no run to resume (it has no settings.toml); leave --resume out to begin one there"
+        )
+    document = read_settings(path)
+    if document.recipe != entry.name:
+        raise RunError(f"{run.out} is a run of {document.recipe!r}, not of {entry.name!r}; choose another --out")
+    before = changed(RunSettings(), document.run, f"{path}: [run]")
+    check_resumed((before, changed(entry.settings()(), document.settings, f"{path}: [settings]")), (run, settings))
+    return run.out
+
+
+def usable_device(wanted: str) -> torch.device:
+    """Return the device of a setting; ``auto`` is the best there is.
+
+    Raises:
+        SettingsError: there is no such device here.
+    """
+    device = best_device() if wanted == "auto" else torch.device(wanted)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SettingsError(f"device (={wanted}) cannot be used here: {reason}; use cpu or auto") from error
+    return device
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def _observers(built: Recipe, run: RunSettings, device: torch.device) -> Sequence[Observer]:
+    # Reading metrics off the CPU costs nothing; off another device it would stall each batch.
+    progress = Progress(1 if device.type == "cpu" else 10)
+    observers: list[Observer] = [progress, JsonLines(run.log_every)]
+    if importlib.util.find_spec("tensorboard"):
+        observers.append(TensorBoard(run.log_every))
+    if run.sample_every:
+        observers.append(Samples(built.preview, built.preview_batch(), run.sample_every))
+    observers += [observer(name).build(run) for name in run.observers]
+    checkpoints = Checkpoints(run.checkpoint_every, built.models, keep_last=run.keep_last, keep_every=run.keep_every)
+    return [*observers, checkpoints]
+
+
+def _write(out: Path, name: str, settings: Any, run: RunSettings) -> None:
+    """Write ``settings.toml`` while no other run holds the folder (`fit` takes the lock again for the training)."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out} cannot be made a folder: {error.strerror}; choose another --out") from error
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            write_settings(out / "settings.toml", name, run, settings)
+    except Timeout as error:
+        raise RunError(f"{out} is in use by another run; wait for it, or choose another --out") from error

@@ -1,0 +1,40 @@
+"""What tests of several packages need."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from i2i import registry
+
+Install = Callable[..., Path]
+
+
+@pytest.fixture
+def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """``install(plugin, distribution, module=code, ...)``: a distribution whose plugin is the first of the modules.
+
+    It is found by its metadata on ``sys.path``, as every installed one is; it is gone after the test.
+    """
+    added: set[str] = set()
+
+    def make(plugin: str, distribution: str, **modules: str) -> Path:
+        site = tmp_path_factory.mktemp("site")
+        info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[i2i]\n{plugin} = {next(iter(modules))}\n")
+        for name, code in modules.items():
+            (site / f"{name}.py").write_text(code)
+        added.update(modules)
+        monkeypatch.syspath_prepend(str(site))
+        registry.registry.cache_clear()
+        return site
+
+    yield make
+    registry.registry.cache_clear()
+    for name in added:
+        sys.modules.pop(name, None)

@@ -1,0 +1,93 @@
+"""Flags: joined lists, and what tyro says in boxes said in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from i2i.cli.flags import call, joined, one_line
+from i2i.errors import SettingsError
+
+
+def command(
+    model: str,
+    images: tuple[Path, ...],
+    /,
+    *,
+    out: Path,
+    size: int | None = None,
+    share: float = 0.5,
+    flip: bool = False,
+    mode: Literal["fast", "slow"] = "fast",
+    sides: tuple[str, ...] = (),
+) -> tuple[object, ...]:
+    """Do.
+
+    Args:
+        model: the model.
+        images: the images.
+        out: the folder.
+        size: the size.
+        share: the share.
+        flip: or not.
+        mode: how.
+        sides: which.
+    """
+    return model, images, out, size, share, flip, mode, sides
+
+
+def test_positional_arguments_and_flags():
+    found = call(command, ["m", "a", "b", "--out", "o", "--size=3", "--sides", "x", "--sides=y", "--flip"], "i2i do")
+    assert found == ("m", (Path("a"), Path("b")), Path("o"), 3, 0.5, True, "fast", ("x", "y"))
+
+
+def test_underscores_are_dashes_too():
+    assert joined(["--load_size", "3"], {"--load-size": int}) == ["--load-size", "3"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["m", "--out", "o", "--sise", "3"], "unknown setting --sise; did you mean '--size'?"),
+        (["m", "--out", "o", "--no-flop"], "unknown setting --no-flop; did you mean '--no-flip'?"),
+        (["m", "--out", "o", "--size", "abc"], "--size: 'abc' is no whole number"),
+        (["m", "--out", "o", "--size", "1.5"], "--size: '1.5' is no whole number"),
+        (["m", "--out", "o", "--share", "abc"], "--share: 'abc' is no number"),
+        (["m", "--out", "o", "--mode", "quick"], "--mode: 'quick' must be one of 'fast', 'slow'"),
+        (["m", "--out", "o", "--size"], "Missing value for argument '--size'. Expected 1 values."),
+        (["m", "--out", "o", "--flip", "--mode", "slow", "-x"], "Unrecognized options: -x"),
+    ],
+)
+def test_every_mistake_is_one_plain_line(argv, message):
+    with pytest.raises(SettingsError) as caught:
+        call(command, argv, "i2i do")
+    assert str(caught.value) == message
+
+
+def test_a_missing_flag_is_named():
+    with pytest.raises(SettingsError, match="--out") as caught:
+        call(command, ["m"], "i2i do")
+    assert "\n" not in str(caught.value)
+
+
+def test_long_paths_are_not_broken(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/" + "x" * 200
+    with pytest.raises(SettingsError) as caught:
+        call(command, ["m", "--out", "o", "--size", path], "i2i do")
+    assert str(caught.value) == f"--size: '{path}' is no whole number"
+
+
+def test_a_mistake_inside_the_command_is_not_taken_for_one_of_its_flags():
+    def inner(*, size: int = 3) -> None:
+        """Do."""
+        raise ValueError(f"inside {size}")
+
+    with pytest.raises(ValueError, match="inside 4"):
+        call(inner, ["--size", "4"], "i2i do")
+
+
+def test_what_tyro_says_about_nothing():
+    assert one_line("", "i2i do") == "the arguments cannot be read; see i2i do --help"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from i2i.data.folders import find_folders, find_images
+from i2i.errors import DataError
+
+
+def make(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def names(root: Path, found: list[Path]) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in found]
+
+
+def test_images_below_a_folder_in_the_order_of_their_path_names(tmp_path: Path) -> None:
+    make(tmp_path, "b.JPG", "a/z.png", "a-b/c.tiff", "a/deep/er.bmp", "x.ppm", "y.jpeg", "w.tif")
+    make(tmp_path, "notes.txt", "x.gif", ".hidden.png", ".thumbs/x.png", "a/._z.png", "png")
+    expected = ["a-b/c.tiff", "a/deep/er.bmp", "a/z.png", "b.JPG", "w.tif", "x.ppm", "y.jpeg"]
+    assert names(tmp_path, find_images(tmp_path)) == expected
+    assert find_images(str(tmp_path)) == find_images(tmp_path)
+
+
+def test_several_folders_and_files_keep_their_order(tmp_path: Path) -> None:
+    make(tmp_path, "q/2.png", "q/1.png", "p/3.png", "odd.webp")
+    found = find_images([tmp_path / "q", str(tmp_path / "odd.webp"), tmp_path / "p"])
+    assert names(tmp_path, found) == ["q/1.png", "q/2.png", "odd.webp", "p/3.png"]
+
+
+def test_training_and_test_folders(tmp_path: Path) -> None:
+    make(tmp_path, "trainA/x.png", "trainB/x.png", "testB/x.png", "testA")
+    found = find_folders(str(tmp_path))
+    assert found == (tmp_path / "trainA", tmp_path / "trainB", None, tmp_path / "testB")
+    assert found.train_b == tmp_path / "trainB"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (("trainA/x.png", "testA/x.png"), "has no trainB (it has: testA, trainA); expected "),
+        (("photos/x.png", "trainB/x.png"), "has no trainA (it has: photos, trainB); expected "),
+        (("x.png",), "has no trainA and no trainB (it has: no subfolders); expected "),
+    ],
+)
+def test_a_missing_domain_says_what_is_there(tmp_path: Path, files: tuple[str, ...], said: str) -> None:
+    make(tmp_path, *files)
+    with pytest.raises(DataError) as caught:
+        find_folders(tmp_path)
+    layout = f"{tmp_path / 'trainA'} and {tmp_path / 'trainB'}, or name two folders with --a DIR --b DIR"
+    assert str(caught.value) == f"{tmp_path} {said}{layout}"
+
+
+def test_missing_folders_files_and_empty_folders(tmp_path: Path) -> None:
+    make(tmp_path, "file.png", "texts/a.txt", "texts/b.txt", "one/a.txt")
+    (tmp_path / "empty").mkdir()
+    for find in (find_folders, find_images):
+        with pytest.raises(DataError, match="nowhere does not exist"):
+            find(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"file\.png is a file, not a folder"):
+        find_folders(tmp_path / "file.png")
+    for folder, held in (("empty", "no files at all"), ("texts", "2 other files"), ("one", "1 other file")):
+        with pytest.raises(DataError, match=rf"{folder} holds no images \({held}\); images end in \.jpg"):
+            find_images([tmp_path / "file.png", tmp_path / folder])
+    with pytest.raises(DataError, match="no folder of images was named"):
+        find_images([])

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from i2i.card import model_card
+
+CONFIG: dict[str, Any] = {
+    "spec": {"part": "cyclegan/resnet_generator", "arguments": {"blocks": 9, "norm": "instance", "sizes": [1, 2]}},
+    "channels": [3, 1],
+    "multiple": 4,
+    "parameters": 11378179,
+    "versions": {"i2i-core": "0.1.0", "i2i-cyclegan": "0.1.0", "torch": "2.14.1"},
+}
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    """The few forms of YAML that the card uses, read by hand."""
+    begin, block, _ = card.split("---\n", 2)
+    assert begin == ""
+    found: dict[str, Any] = {}
+    for line in block.splitlines():
+        if line.startswith("- "):
+            found[list(found)[-1]].append(line[2:])
+        else:
+            key, _, value = line.partition(":")
+            found[key] = value.strip() or []
+    return found
+
+
+def test_front_matter() -> None:
+    assert front_matter(model_card(CONFIG, Path("/models/a2b"), picture=False)) == {
+        "library_name": "i2i",
+        "pipeline_tag": "image-to-image",
+        "tags": ["i2i", "image-to-image", "cyclegan"],
+    }
+
+
+def test_how_to_use_it() -> None:
+    card = model_card(CONFIG, Path("/models/a2b"), picture=False)
+    assert "# a2b\n" in card
+    assert "pip install i2i-core i2i-cyclegan\n" in card
+    assert "i2i translate a2b photo.jpg --out translated\n" in card
+    assert 'net = i2i.load("a2b")\n' in card
+    assert "(b, 3, h, w) -> (b, 1, h, w)" in card
+    assert "| blocks | `9` |" in card
+    assert '| norm | `"instance"` |' in card
+    assert "| parameters | 11,378,179 |" in card
+    assert "sample.png" not in card
+
+
+def test_the_picture_is_shown() -> None:
+    assert "![sample](sample.png)" in model_card(CONFIG, Path("a2b"), picture=True)
+
+
+def test_weights_only() -> None:
+    card = model_card({**CONFIG, "spec": None, "channels": [None, None]}, Path("a2b"), picture=False)
+    assert 'i2i.load("a2b", into=my_net)' in card
+    assert "cyclegan/" not in card
+    assert "(b, c, h, w) -> (b, c, h, w)" in card

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from i2i.errors import CompositionError, DataError, RunError
+from i2i.nets import as_generator
+from i2i.translate import plan, translate, translate_files
+from i2i.values import Translation
+
+
+class Seeing(nn.Module):
+    """Returns its image and remembers what it was given."""
+
+    def __init__(self, multiple: int = 1, smallest: int = 1, in_channels: int = 3) -> None:
+        super().__init__()
+        self.multiple = multiple
+        self.smallest = smallest
+        self.in_channels = in_channels
+        self.seen: list[Tensor] = []
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+        self.seen.append(image)
+        return Translation(image)
+
+
+def picture(path: Path, width: int, height: int, mode: str = "RGB", seed: int = 0) -> np.ndarray:
+    """Write noise and return its pixels."""
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, bands), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.squeeze(2) if bands == 1 else pixels, mode).save(path)
+    return pixels
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 5, 8, 13])
+@pytest.mark.parametrize("width", [1, 4, 6, 31])
+def test_padding_is_reflection_repeated_as_often_as_it_takes(height, width) -> None:
+    net = Seeing(multiple=8, smallest=16)
+    image = torch.randn(2, 3, height, width)
+    assert torch.equal(translate(net, image), image)
+    (seen,) = net.seen
+    rows, columns = (max(16, -(-size // 8) * 8) for size in (height, width))
+    around = [
+        ((whole - size) // 2, whole - size - (whole - size) // 2) for size, whole in ((height, rows), (width, columns))
+    ]
+    # numpy repeats reflections, and repeats a single pixel, as asked here
+    expected = np.pad(image.numpy(), [(0, 0), (0, 0), *around], mode="reflect")
+    assert np.array_equal(seen.numpy(), expected)
+
+
+def test_an_image_that_fits_is_not_copied() -> None:
+    net = Seeing(multiple=4)
+    image = torch.randn(1, 3, 8, 4)
+    translate(net, image)
+    assert net.seen[0].data_ptr() == image.data_ptr()
+
+
+def test_a_net_that_changes_the_size_is_refused() -> None:
+    with pytest.raises(CompositionError, match=r"the net makes \(4, 4\) of an image of \(8, 8\)"):
+        translate(as_generator(nn.AvgPool2d(2)), torch.zeros(1, 3, 8, 8))
+
+
+def test_precision() -> None:
+    net = as_generator(nn.Conv2d(3, 3, 1))
+    image = torch.randn(1, 3, 4, 4)
+    exact = translate(net, image)
+    rough = translate(net, image, precision="bf16")
+    assert exact.dtype == rough.dtype == torch.float32
+    assert torch.equal(exact, nn.functional.conv2d(image, net.module.weight, net.module.bias))
+    assert torch.equal(rough, rough.bfloat16().float())
+    assert 0 < (exact - rough).abs().max() < 0.05
+
+
+def test_no_graph_is_kept_and_the_mode_is_left() -> None:
+    net = as_generator(nn.Conv2d(3, 3, 1))
+    assert not translate(net, torch.zeros(1, 3, 4, 4)).requires_grad
+    assert net.training
+
+
+def test_files_keep_names_sizes_and_pixels(tmp_path) -> None:
+    sizes = {"a.png": (5, 7), "b.bmp": (7, 5), "sub/c.tif": (5, 7), "sub/d.ppm": (1, 1), "E.PNG": (5, 7)}
+    pixels = {name: picture(tmp_path / "in" / name, *size, seed=i) for i, (name, size) in enumerate(sizes.items())}
+    net = Seeing(multiple=4)
+    report = translate_files(net, [tmp_path / "in"], tmp_path / "out", batch_size=2)
+    assert sorted(report.written) == sorted(tmp_path / "out" / name for name in sizes)
+    assert report.skipped == []
+    for name, expected in pixels.items():
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / name)), expected)
+    assert sorted(len(seen) for seen in net.seen) == [1, 1, 1, 2]
+
+
+def test_lossy_formats_become_png(tmp_path) -> None:
+    picture(tmp_path / "photo.jpg", 6, 4)
+    (written,) = translate_files(Seeing(), [tmp_path / "photo.jpg"], tmp_path / "out").written
+    assert written == tmp_path / "out" / "photo.png"
+    assert Image.open(written).format == "PNG"
+    assert np.array_equal(np.asarray(Image.open(written)), np.asarray(Image.open(tmp_path / "photo.jpg")))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_read_as_the_net_needs_them(tmp_path, mode, channels) -> None:
+    picture(tmp_path / "a.png", 6, 4, mode)
+    net = Seeing(in_channels=channels)
+    (written,) = translate_files(net, [tmp_path / "a.png"], tmp_path / "out").written
+    expected = Image.open(tmp_path / "a.png").convert("RGB").convert("L" if channels == 1 else "RGB")
+    assert net.seen[0].shape == (1, channels, 4, 6)
+    assert np.array_equal(np.asarray(Image.open(written)), np.asarray(expected))
+
+
+def test_size_is_that_of_the_short_side(tmp_path) -> None:
+    picture(tmp_path / "in" / "wide.png", 40, 20)
+    picture(tmp_path / "in" / "tall.png", 7, 21)
+    net = Seeing(multiple=4)
+    translate_files(net, [tmp_path / "in"], tmp_path / "out", size=10)
+    assert Image.open(tmp_path / "out" / "wide.png").size == (20, 10)
+    assert Image.open(tmp_path / "out" / "tall.png").size == (10, 30)
+    expected = Image.open(tmp_path / "in" / "wide.png").resize((20, 10), Image.Resampling.BICUBIC)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "wide.png")), np.asarray(expected))
+
+
+def test_rounding_and_the_truncation_of_the_authors(tmp_path) -> None:
+    picture(tmp_path / "a.png", 2, 2)
+
+    class Fixed(Seeing):
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+            return Translation(torch.full_like(image, 100.7 / 255 * 2 - 1))
+
+    for reference, level in ((False, 101), (True, 100)):
+        translate_files(Fixed(), [tmp_path / "a.png"], tmp_path / "out", reference=reference)
+        assert (np.asarray(Image.open(tmp_path / "out" / "a.png")) == level).all()
+
+
+def test_many_sizes_do_not_pile_up(tmp_path) -> None:
+    for width in range(1, 31):
+        picture(tmp_path / "in" / f"{width:02}.png", width, 2)
+    passes_after: list[int] = []
+
+    class Counting(Seeing):
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+            passes_after.append(sum(1 for _ in (tmp_path / "out").glob("*.png")))
+            return super().forward(image)
+
+    (tmp_path / "out").mkdir()
+    assert len(translate_files(Counting(), [tmp_path / "in"], tmp_path / "out", batch_size=2).written) == 30
+    assert passes_after == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets"),
+    [
+        (["in/a/x.png", "in/b/y.png"], ["x.png", "y.png"]),
+        (["in/a/x.png", "in/b/x.png"], ["a/x.png", "b/x.png"]),
+        (["in"], ["a/x.png", "a/z.png", "b/x.png", "b/y.png"]),
+        (["in/a", "in/b"], ["a/x.png", "a/z.png", "b/x.png", "b/y.png"]),
+        (["in/a", "in/a/x.png"], ["x.png", "z.png"]),
+        (["both"], ["both/s.jpg.png", "both/s.png"]),
+    ],
+)
+def test_every_source_gets_a_name_of_its_own(tmp_path, inputs, targets) -> None:
+    for name in ("in/a/x.png", "in/a/z.png", "in/b/x.png", "in/b/y.png", "both/s.jpg", "both/s.png"):
+        picture(tmp_path / name, 2, 2)
+    jobs = plan([tmp_path / name for name in inputs], tmp_path / "out")
+    assert sorted(str(job.target.relative_to(tmp_path / "out")) for job in jobs) == targets
+
+
+def test_sources_that_cannot_be_told_apart(tmp_path) -> None:
+    for name in ("1/in/x.png", "2/in/x.png"):
+        picture(tmp_path / name, 2, 2)
+    with pytest.raises(DataError, match="would both be written to .*x.png; translate them into two folders"):
+        plan([tmp_path / "1" / "in", tmp_path / "2" / "in"], tmp_path / "out")
+
+
+def test_a_source_is_never_overwritten(tmp_path, monkeypatch) -> None:
+    picture(tmp_path / "in" / "x.png", 2, 2)
+    before = (tmp_path / "in" / "x.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"x\.png would be overwritten by its translation; choose another --out"):
+        translate_files(Seeing(), ["in"], tmp_path / "in")
+    assert (tmp_path / "in" / "x.png").read_bytes() == before
+
+
+def bad_folder(tmp_path: Path) -> Path:
+    picture(tmp_path / "in" / "good.png", 4, 4)
+    picture(tmp_path / "in" / "cut.png", 50, 50)
+    cut = tmp_path / "in" / "cut.png"
+    cut.write_bytes(cut.read_bytes()[:2000])
+    (tmp_path / "in" / "text.png").write_text("no image")
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("name", ["cut.png", "text.png"])
+def test_a_bad_file_is_named(tmp_path, name) -> None:
+    path = bad_folder(tmp_path) / name
+    with pytest.raises(DataError) as caught:
+        translate_files(Seeing(), [path], tmp_path / "out")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_files_can_be_passed_over(tmp_path) -> None:
+    folder = bad_folder(tmp_path)
+    report = translate_files(Seeing(), [folder], tmp_path / "out", skip_bad=True)
+    assert report.written == [tmp_path / "out" / "good.png"]
+    assert sorted(line.split()[0] for line in report.skipped) == [str(folder / "cut.png"), str(folder / "text.png")]
+    assert os.listdir(tmp_path / "out") == ["good.png"]
+
+
+def test_nothing_but_bad_files(tmp_path) -> None:
+    folder = bad_folder(tmp_path)
+    (folder / "good.png").unlink()
+    with pytest.raises(DataError, match="none of the 2 files can be read; the first: .*cut.png"):
+        translate_files(Seeing(), [folder], tmp_path / "out", skip_bad=True)
+
+
+def test_missing_and_empty_folders(tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="missing does not exist"):
+        translate_files(Seeing(), [tmp_path / "missing"], tmp_path / "out")
+    with pytest.raises(DataError, match="empty holds no images"):
+        translate_files(Seeing(), [tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(DataError, match="no image or folder was named"):
+        translate_files(Seeing(), [], tmp_path / "out")
+
+
+def test_a_place_that_cannot_be_written(tmp_path) -> None:
+    picture(tmp_path / "x.png", 2, 2)
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(RunError, match=r"cannot write .*out/x\.png \(File exists\)"):
+        translate_files(Seeing(), [tmp_path / "x.png"], tmp_path / "out")
+
+
+def test_an_error_of_the_net_names_the_image(tmp_path) -> None:
+    picture(tmp_path / "x.png", 8, 8)
+    with pytest.raises(CompositionError, match=r"x\.png: the net makes \(4, 4\)"):
+        translate_files(as_generator(nn.AvgPool2d(2)), [tmp_path / "x.png"], tmp_path / "out")
