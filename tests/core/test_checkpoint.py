@@ -225,7 +225,7 @@ def test_a_kill_while_the_only_checkpoint_is_written_again(tmp_path, killed_ever
     again(0)
     values = set()
     for attempt in killed_everywhere(tmp_path, lambda: again(1)):
-        batches, path = latest(tmp_path)  # type: ignore[misc]
+        _, path = latest(tmp_path)  # type: ignore[misc]
         found = load_checkpoint(path)
         assert same(found, {**tree_of(1), "value": found["value"]})
         values.add(found["value"])

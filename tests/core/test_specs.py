@@ -60,7 +60,7 @@ def test_what_cannot_be_written_down(spec, said) -> None:
     ],
 )
 def test_malformed_specs_are_refused(spec) -> None:
-    with pytest.raises(ModelError, match="^FILE: a part must read"):
+    with pytest.raises(ModelError, match=r"^FILE: a part must read"):
         specs.check(spec, "FILE")
 
 
@@ -98,7 +98,7 @@ def test_building_on_meta_takes_no_memory_and_no_random_numbers() -> None:
 def test_building_on_meta_gives_up_on_endless_layers() -> None:
     begin = time.perf_counter()
     with pytest.raises(
-        ModelError, match="toy/deep cannot be made with these arguments: .*more layers than the file holds"
+        ModelError, match=r"toy/deep cannot be made with these arguments: .*more layers than the file holds"
     ):
         specs.build_on_meta({"part": "toy/deep", "arguments": {"layers": 10**9}}, "FILE", most=100)
     assert time.perf_counter() - begin < 5

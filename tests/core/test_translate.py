@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from i2i.errors import CompositionError, DataError, RunError
-from i2i.nets import as_generator
+from i2i import as_generator
+from i2i.errors import CompositionError, DataError, RunError, SettingsError
 from i2i.translate import plan, translate, translate_files
 from i2i.values import Translation
 
@@ -76,6 +76,21 @@ def test_precision() -> None:
     assert torch.equal(exact, nn.functional.conv2d(image, net.module.weight, net.module.bias))
     assert torch.equal(rough, rough.bfloat16().float())
     assert 0 < (exact - rough).abs().max() < 0.05
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_tf32_is_used_where_it_is_asked_for() -> None:
+    net = as_generator(nn.Conv2d(64, 3, 3, padding=1)).cuda()
+    image = torch.randn(1, 64, 32, 32, device="cuda")
+    exact = nn.functional.conv2d(image.double(), net.module.weight.double(), net.module.bias.double(), padding=1)
+    errors = {p: (translate(net, image, precision=p) - exact).abs().max().item() for p in ("fp32", "tf32")}
+    assert errors["fp32"] * 20 < errors["tf32"]
+
+
+def test_tf32_on_the_cpu_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="precision tf32 needs a CUDA device"):
+        translate(Seeing(), torch.zeros(1, 3, 4, 4), precision="tf32")
 
 
 def test_no_graph_is_kept_and_the_mode_is_left() -> None:
@@ -174,7 +189,7 @@ def test_every_source_gets_a_name_of_its_own(tmp_path, inputs, targets) -> None:
 def test_sources_that_cannot_be_told_apart(tmp_path) -> None:
     for name in ("1/in/x.png", "2/in/x.png"):
         picture(tmp_path / name, 2, 2)
-    with pytest.raises(DataError, match="would both be written to .*x.png; translate them into two folders"):
+    with pytest.raises(DataError, match=r"would both be written to .*x\.png; translate them into two folders"):
         plan([tmp_path / "1" / "in", tmp_path / "2" / "in"], tmp_path / "out")
 
 
@@ -216,7 +231,7 @@ def test_bad_files_can_be_passed_over(tmp_path) -> None:
 def test_nothing_but_bad_files(tmp_path) -> None:
     folder = bad_folder(tmp_path)
     (folder / "good.png").unlink()
-    with pytest.raises(DataError, match="none of the 2 files can be read; the first: .*cut.png"):
+    with pytest.raises(DataError, match=r"none of the 2 files can be read; the first: .*cut\.png"):
         translate_files(Seeing(), [folder], tmp_path / "out", skip_bad=True)
 
 

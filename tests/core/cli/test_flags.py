@@ -74,7 +74,7 @@ def test_a_missing_flag_is_named():
 
 def test_long_paths_are_not_broken(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    path = "/" + "x" * 200
+    path = "/" + "x" * 120
     with pytest.raises(SettingsError) as caught:
         call(command, ["m", "--out", "o", "--size", path], "i2i do")
     assert str(caught.value) == f"--size: '{path}' is no whole number"
@@ -91,3 +91,8 @@ def test_a_mistake_inside_the_command_is_not_taken_for_one_of_its_flags():
 
 def test_what_tyro_says_about_nothing():
     assert one_line("", "i2i do") == "the arguments cannot be read; see i2i do --help"
+
+
+def test_boxes_of_ascii_are_read_too():
+    box = " Value error \n ------- \n  Error parsing --n: no - such  \n  number  \n  -----\n  Argument helptext: \n"
+    assert one_line(box, "i2i do") == "--n: no - such number"

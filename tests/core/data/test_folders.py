@@ -37,8 +37,8 @@ def test_several_folders_and_files_keep_their_order(tmp_path: Path) -> None:
 def test_training_and_test_folders(tmp_path: Path) -> None:
     make(tmp_path, "trainA/x.png", "trainB/x.png", "testB/x.png", "testA")
     found = find_folders(str(tmp_path))
-    assert found == (tmp_path / "trainA", tmp_path / "trainB", None, tmp_path / "testB")
     assert found.train_b == tmp_path / "trainB"
+    assert tuple(found) == (tmp_path / "trainA", tmp_path / "trainB", None, tmp_path / "testB")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gc
 import logging
+import multiprocessing
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,23 +181,34 @@ def test_the_position_counts_what_was_handed_out_and_an_epoch_goes_on_there(nois
     assert data.state_dict() == {"position": 14}
 
 
+def test_workers_end_with_the_batches_and_without_the_garbage_collector(noise: Grey) -> None:
+    before = set(multiprocessing.active_children())
+    data = unpaired(*noise, workers=2, **SMALL)
+    gc.disable()
+    try:
+        list(data)
+        assert len(set(multiprocessing.active_children()) - before) == 2
+        del data
+        assert not set(multiprocessing.active_children()) - before
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_no_global_random_number_is_drawn(noise: Grey, workers: int) -> None:
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index,union-attr]
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
     epochs(unpaired(*noise, workers=workers, **SMALL), 1)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
-    assert np.random.get_state()[1].tolist() == before[2]  # type: ignore[index,union-attr]
+    assert np.random.get_state()[1].tolist() == before[2]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_truncated_file_is_one_line_from_a_worker_too(noise: Grey, truncate: Truncate, workers: int) -> None:
     path = truncate(noise[0] / "03.png")
-    with pytest.raises(DataError) as caught:
+    line = rf"\A{re.escape(str(path))} cannot be read as an image: .*; --skip-bad goes on without such images\Z"
+    with pytest.raises(DataError, match=line):
         epochs(unpaired(*noise, workers=workers, **SMALL), 1)
-    assert str(caught.value).startswith(f"{path} cannot be read as an image: ")
-    assert str(caught.value).endswith("; --skip-bad goes on without such images")
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -212,7 +226,7 @@ def test_skip_bad_warns_once_for_each_file(
 
 def test_images_of_unequal_size_do_not_fit_into_a_batch(noise: Grey) -> None:
     assert {tuple(x.a.shape[1:]) for x in unpaired(*noise, **PLAIN)} == {(3, 8, 12), (3, 12, 12)}
-    message = r"differ in size \(12x12 and 12x8\); use --batch-size 1 or --preprocess resize_and_crop"
+    message = r"differ in size \(12x8 and 12x12\); use --batch-size 1 or --preprocess resize_and_crop"
     with pytest.raises(DataError, match=message):
         list(unpaired(noise[0], noise[0], batch_size=5, **PLAIN))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from i2i.errors import CompositionError
 from i2i.policy import Policy, Turn
-from i2i.step import B, Metrics, N, Saved, State, Step, frozen, modules_of, split, trainable
+from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner, frozen, modules_of, split, trainable
 from i2i.tree import tree_map
 
 
@@ -27,7 +27,8 @@ def alternate(
             ``share`` runs a net that a player trains. A live player that moves again (``repeat``) has them made again.
         **steps: the players by name, in the order in which they move.
 
-    With ``Policy.accumulate`` above 1 and players before the live one, the graphs of all micro-batches are alive at once.
+    With ``Policy.accumulate`` above 1 and players before the live one, the graphs of all micro-batches are alive at
+    once. A mistake that is found in one player at its first move undoes what the others moved before it.
 
     Raises:
         CompositionError: no player; ``live`` that names none, or the wrong one.
@@ -49,11 +50,20 @@ def alternate(
         return _unique(module for name, step in steps.items() for module in _named(name, step.trains, nets))
 
     def init(nets: N, policy: Policy, saved: Saved | None) -> State:
-        past: Sequence[Any] = (None, {}) if saved is None else saved
-        states = {name: _named(name, step.init, nets, policy, past[1].get(name)) for name, step in steps.items()}
+        past = _past(saved, steps)
+        states = {n: _named(n, begin_inner, "alternate()", s, nets, policy, past[n]) for n, s in steps.items()}
         return _Sharing(nets, {name: step.trains(nets) for name, step in steps.items()}, live), states
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
+        sharing = state[0]
+        if sharing.moved:
+            return move(nets, state, batch, turn)
+        with _undone_if_mistaken(nets):
+            result = move(nets, state, batch, turn)
+        sharing.moved = True
+        return result
+
+    def move(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         sharing, states = state
         common = None
         if share is not None:
@@ -62,8 +72,8 @@ def alternate(
         metrics: dict[str, Tensor] = {}
         for name, step in steps.items():
             shared = turn.shared if common is None else _View(common, live=name == live)
-            states[name], moved = _named(name, step.update, nets, states[name], batch, Turn(turn.policy, turn.now, shared))
-            metrics.update({f"{name}/{key}": value for key, value in moved.items()})
+            states[name], own = _named(name, step.update, nets, states[name], batch, turn._replace(shared=shared))
+            metrics.update({f"{name}/{key}": value for key, value in own.items()})
         return state, metrics
 
     return Step(trains, init, update, lambda nets, state: nets, _common_length(steps))
@@ -83,13 +93,16 @@ def repeat(n: int, step: Step[N, B]) -> Step[N, B]:
     if n < 1:
         raise CompositionError(f"repeat({n}, ...): the number of moves must be 1 or more")
 
+    def init(nets: N, policy: Policy, saved: Saved | None) -> State:
+        return begin_inner("repeat()", step, nets, policy, saved)
+
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         metrics: Metrics = {}
         for _ in range(n):
             state, metrics = step.update(nets, state, batch, turn)
         return state, metrics
 
-    return step._replace(update=update)
+    return step._replace(init=init, update=update)
 
 
 def every(n: int, step: Step[N, B]) -> Step[N, B]:
@@ -103,7 +116,9 @@ def every(n: int, step: Step[N, B]) -> Step[N, B]:
 
     def init(nets: N, policy: Policy, saved: Saved | None) -> State:
         inner, metrics = (None, {}) if saved is None else saved
-        return step.init(nets, policy, inner), metrics
+        device = next(p.device for module in step.trains(nets) for p in module.parameters())
+        metrics = {name: value.to(device) for name, value in metrics.items()}
+        return begin_inner("every()", step, nets, policy, inner), metrics
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         inner, metrics = state
@@ -118,12 +133,13 @@ class _Sharing:
     """Which parameters are trainable while shared values are made; part of the State of an ``alternate``."""
 
     def __init__(self, nets: Any, players: Mapping[str, Sequence[nn.Module]], live: str | None) -> None:
-        self.players, self.live = players, live
-        self.own = trainable(players[live]) if live is not None else []
-        mine = {id(parameter) for parameter in self.own}
+        self.live = live
+        own = trainable(players[live]) if live is not None else []
+        mine = {id(parameter) for parameter in own}
         self.others = [p for p in trainable(modules_of(nets)) if id(p) not in mine]
-        self.device = next((p.device for p in (*self.own, *self.others)), torch.device("cpu"))
-        self.checked = False
+        self.device = next((p.device for p in (*own, *self.others)), torch.device("cpu"))
+        self._watched = [(name, m) for name, roots in players.items() for m in _watched(name == live, roots, mine)]
+        self.checked = self.moved = False
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -140,12 +156,11 @@ class _Sharing:
         """See which players' nets ``share`` runs, and hold it against ``live``."""
         ran: dict[str, None] = {}
         with ExitStack() as hooks:
-            for name, modules in self.players.items():
-                for module in {m for root in modules for m in root.modules()}:
-                    handle = module.register_forward_pre_hook(lambda *_, name=name: ran.setdefault(name))
-                    hooks.callback(handle.remove)
+            for name, module in self._watched:
+                handle = module.register_forward_pre_hook(lambda *_, name=name: ran.setdefault(name))
+                hooks.callback(handle.remove)
             yield
-        wrong = [name for name in ran if name != self.live and not self._same(name)]
+        wrong = [name for name in ran if name != self.live]
         if wrong:
             told = f"but live={self.live!r}" if self.live is not None else f"so say live={wrong[0]!r}"
             raise CompositionError(f"share() runs nets trained by {', '.join(wrong)}, {told}")
@@ -153,18 +168,20 @@ class _Sharing:
             raise CompositionError(f"live={self.live!r}, but share() runs no net that it trains; leave live out")
         self.checked = True
 
-    def _same(self, name: str) -> bool:
-        """Tell whether player ``name`` trains nothing but what the live player trains too."""
-        live = {id(p) for p in self.own}
-        return self.live is not None and all(id(p) in live for p in trainable(self.players[name]))
+
+def _watched(is_live: bool, roots: Sequence[nn.Module], live: set[int]) -> list[nn.Module]:
+    """Return the modules of a player that tell, when they run, that its nets were used.
+
+    Of another player than the live one, these are only modules with parameters that the live one does not train too.
+    """
+    modules = dict.fromkeys(module for root in roots for module in root.modules())
+    return [m for m in modules if is_live or any(id(p) not in live for p in trainable([m]))]
 
 
 class _Common:
     """What ``share`` made of one batch, per micro-batch: once with its graph, for good without."""
 
-    def __init__(
-        self, share: Callable[[Any], Any], parts: Sequence[Any], sharing: _Sharing, policy: Policy
-    ) -> None:
+    def __init__(self, share: Callable[[Any], Any], parts: Sequence[Any], sharing: _Sharing, policy: Policy) -> None:
         self._share, self._parts, self._sharing, self._policy = share, parts, sharing, policy
         self._fresh: dict[int, Any] = {}
         self._detached: dict[int, Any] = {}
@@ -200,6 +217,30 @@ class _View:
 
     def __getitem__(self, index: int) -> Any:
         return self._common.take(index) if self.live else self._common.see(index)
+
+
+def _past(saved: Saved | None, steps: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what was saved for each player, None where the State is new."""
+    if saved is None:
+        return dict.fromkeys(steps)
+    _, states = saved
+    if set(states) != set(steps):
+        raise CompositionError(f"saved were the players {', '.join(states)}; here they are {', '.join(steps)}")
+    return dict(states)
+
+
+@contextmanager
+def _undone_if_mistaken(nets: Any) -> Iterator[None]:
+    """Put weights and buffers back where a player turns out to be a mistake after others have moved."""
+    tensors = [tensor for module in modules_of(nets) for tensor in (*module.parameters(), *module.buffers())]
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    except CompositionError:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+        raise
 
 
 def _named(name: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from i2i.errors import CompositionError
 from i2i.policy import Policy, Turn
-from i2i.step import B, Metrics, N, Saved, State, Step
+from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner
 from i2i.values import Translation
 
 
@@ -42,38 +42,48 @@ def replayed(size: int, fields: Sequence[str], step: Step[N, B]) -> Step[N, B]:
         pool = ImagePool(size)
         if saved is not None:
             pool.load_state_dict(saved[0])
-        return pool, step.init(nets, policy, None if saved is None else saved[1])
+        return pool, begin_inner("replayed()", step, nets, policy, None if saved is None else saved[1])
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         pool, inner = state
         if turn.shared is None:
             raise CompositionError("replayed() needs an alternate(share=...) around it: there is nothing shared")
         if getattr(turn.shared, "live", False):
-            raise CompositionError("replayed() holds the live player, whose fakes need their graph; put it around another")
-        shared = tuple(_replace(turn.shared[i], fields, pool) for i in range(len(turn.shared)))
+            raise CompositionError("replayed() holds the live player, whose fakes need their graph: not around that one")
+        shared = _replace([turn.shared[index] for index in range(len(turn.shared))], fields, pool)
         inner, metrics = step.update(nets, inner, batch, turn._replace(shared=shared))
         return (pool, inner), metrics
 
     return step._replace(init=init, update=update)
 
 
-def _replace(shared: Any, fields: Sequence[str], pool: ImagePool) -> Any:
+def _replace(shared: Sequence[Any], fields: Sequence[str], pool: ImagePool) -> tuple[Any, ...]:
+    """Replace the fields in what is shared, a value per micro-batch."""
+    named = [_by_name(value, fields) for value in shared]
+    for field in fields:  # one after the other for the whole batch: the draws do not depend on how it is cut
+        for values in named:
+            new = values[field]
+            values[field] = Translation(pool(field, new.image)) if isinstance(new, Translation) else pool(field, new)
+    pairs = zip(shared, named, strict=True)
+    return tuple(type(value)(**values) if hasattr(value, "_fields") else values for value, values in pairs)
+
+
+def _by_name(shared: Any, fields: Sequence[str]) -> dict[str, Any]:
     values = shared._asdict() if hasattr(shared, "_asdict") else dict(shared) if isinstance(shared, Mapping) else None
     if values is None:
-        raise CompositionError(f"replayed() needs names: share() returns a {type(shared).__name__}; return a NamedTuple")
+        kind = type(shared).__name__
+        raise CompositionError(f"replayed() needs names, but share() returns a {kind}; let it return a NamedTuple")
     missing = [field for field in fields if field not in values]
     if missing:
         raise CompositionError(f"replayed() finds no field {', '.join(missing)}; share() returns {', '.join(values)}")
-    for field in fields:
-        value = values[field]
-        values[field] = Translation(pool(field, value.image)) if isinstance(value, Translation) else pool(field, value)
-    return type(shared)(**values) if hasattr(shared, "_fields") else values
+    return values
 
 
 class ImagePool:
     """The images remembered for some fields, and the generator of the draws.
 
-    Images of equal size are kept in one tensor per field on the device; once another size comes, in a list on the host.
+    Images of equal size are kept in one tensor per field on the device; once another size comes, in a list on the
+    host.
     """
 
     def __init__(self, size: int) -> None:
@@ -94,6 +104,8 @@ class ImagePool:
             kept = self._kept[field] = _Ring(self._size, images)
         if isinstance(kept, _Ring) and not kept.fits(images):
             kept = self._kept[field] = kept.as_list()
+        if isinstance(kept, _Ring):
+            kept.images = kept.images.to(images.device)  # a checkpoint is read on the host
         slots = [self._draw(min(len(kept) + i, self._size)) for i in range(len(images))]
         return kept.exchange(images, slots) if isinstance(kept, _Ring) else _exchange(kept, images, slots)
 
@@ -118,7 +130,7 @@ class ImagePool:
 
 
 class _Ring:
-    """Up to ``size`` images of equal size in one tensor ``(size + 1, c, h, w)``; the last one takes what nobody keeps."""
+    """Up to ``size`` images of equal size in one tensor; a last one more takes what nobody keeps."""
 
     def __init__(self, size: int, images: Tensor, held: int = 0) -> None:
         self.images = images.new_zeros((size + 1, *images.shape[1:]))
@@ -141,16 +153,15 @@ class _Ring:
         """
         origin: dict[int, int] = {}  # slot -> which of the new images lies in it by now
         from_ring, from_new, is_old = [], [], []
-        for index, slot in enumerate(slots):
-            is_new_slot = slot is not None and slot >= self._held and slot not in origin
-            old = slot is not None and not is_new_slot
-            is_old.append(old and slot not in origin)
-            from_ring.append(slot if old and slot is not None and slot not in origin else 0)
-            from_new.append(origin[slot] if old and slot is not None and slot in origin else index)
+        for number, slot in enumerate(slots):
+            old = slot is not None and slot < self._held and slot not in origin
+            is_old.append(old)
+            from_ring.append(slot if old and slot is not None else 0)
+            from_new.append(number if slot is None else origin.get(slot, number))
             if slot is not None:
-                origin[slot] = index
-        keeper = {index: slot for slot, index in origin.items()}
-        to = [keeper.get(index, self._size) for index in range(len(slots))]
+                origin[slot] = number
+        keeper = {number: slot for slot, number in origin.items()}
+        to = [keeper.get(number, self._size) for number in range(len(slots))]
         self._held = max([self._held, *(slot + 1 for slot in origin)])
         index = torch.tensor([from_ring, from_new, to, is_old], device=images.device)
         shape = (-1,) + (1,) * (images.ndim - 1)
@@ -166,7 +177,7 @@ def _exchange(kept: list[Tensor], images: Tensor, slots: Sequence[int | None]) -
     A remembered image of another size cannot stand in a batch beside new ones: batches then hold one image.
     """
     if len(images) > 1:
-        raise CompositionError("replayed() of images of unequal sizes needs batches of 1: old and new cannot be stacked")
+        raise CompositionError("replayed() of images of unequal sizes needs batches of 1: they cannot be stacked")
     slot = slots[0]
     if slot is None:
         return images

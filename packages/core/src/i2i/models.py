@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,17 @@ SAMPLE = "sample.png"
 # config.json names its weights. A model of another build gets the name that is not in use, so that replacing
 # config.json is the one moment at which the folder changes from the old model to the new one.
 WEIGHTS = ("model.safetensors", "model-2.safetensors")
+_FIELDS: Mapping[str, Callable[[Any], bool]] = {
+    "weights": lambda value: value in WEIGHTS,
+    "spec": lambda value: value is None or isinstance(value, dict),
+    "aliases": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value.values()),
+    "channels": lambda value: isinstance(value, list) and len(value) == 2,
+    "range": lambda value: isinstance(value, list) and len(value) == 2,
+    "depth": lambda value: isinstance(value, int),
+    "multiple": lambda value: isinstance(value, int),
+    "parameters": lambda value: isinstance(value, int),
+    "versions": lambda value: isinstance(value, dict),
+}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -232,15 +243,15 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: damaged (no JSON); use another copy of the model") from error
     if not isinstance(config, dict) or config.get("format") != "i2i-model":
         raise ModelError(f"{path}: was not written by i2i (its format is not 'i2i-model')")
-    spec, aliases = config.get("spec"), config.get("aliases")
-    if config.get("weights") not in WEIGHTS:
-        raise ModelError(f"{path}: weights (={config.get('weights')!r}) must be one of: {', '.join(WEIGHTS)}")
-    if not isinstance(aliases, dict) or not all(isinstance(name, str) for name in aliases.values()):
-        raise ModelError(f"{path}: aliases must be a table of names")
-    if spec is not None and not isinstance(spec, dict):
-        raise ModelError(f"{path}: spec must be a table or null, not {str(spec)[:80]}")
-    specs.check(spec, str(path))
+    _check_config(config, path)
     return config
+
+
+def _check_config(config: Mapping[str, Any], path: Path) -> None:
+    for name, well_formed in _FIELDS.items():
+        if name not in config or not well_formed(config[name]):
+            raise ModelError(f"{path}: {name} (={str(config.get(name))[:80]}) is not what i2i writes there")
+    specs.check(config["spec"], str(path))
 
 
 def _load(folder: Path, config: Mapping[str, Any], into: nn.Module | None) -> nn.Module:
@@ -248,7 +259,7 @@ def _load(folder: Path, config: Mapping[str, Any], into: nn.Module | None) -> nn
     with TensorFile(folder / config["weights"]) as file:
         if into is None and spec is None:
             raise ModelError(f"{folder} holds weights only: build the net and use i2i.load({str(folder)!r}, into=net)")
-        net = into or specs.build_on_meta(spec, where, most=_most(file.entries))
+        net = into if into is not None else specs.build_on_meta(spec, where, most=_most(file.entries))
         _compare(str(file.path), file.entries, aliases, net)
         tensors = file.read()
     for other, name in aliases.items():

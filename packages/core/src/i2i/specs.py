@@ -102,7 +102,7 @@ def _factory(name: str, where: str) -> Callable[..., Any]:
     # A name in a file is not misspelt: here a missing plugin is likelier than one of a similar name.
     if plugin and all(found.name != plugin[1] for found in registry.registry().plugins):
         raise ModelError(
-            f"{where}: part {name!r} belongs to a plugin that is not installed; for one of ours: pip install i2i-{plugin[1]}"
+            f"{where}: part {name!r} belongs to a plugin that is not installed; for ours: pip install i2i-{plugin[1]}"
         )
     try:
         return registry.part(name).load()

@@ -63,8 +63,10 @@ def player(
         trains: selects what moves: ``lambda n: (n.G, n.F)``, or a part of a net: ``lambda n: n.G.enhancer``.
         loss: ``loss(nets, batch) -> {"name": scalar}``; inside an ``alternate`` that shares,
             ``loss(nets, batch, shared)``.
-        optimizer: ``optimizer(parameters, lr=...)``, for example ``functools.partial(torch.optim.Adam, betas=(0.5, 0.999))``.
-        weights: a number or `Schedule` for each name that the loss returns; summed in float32 (float64 for float64 nets).
+        optimizer: ``optimizer(parameters, lr=...)``, for example
+            ``functools.partial(torch.optim.Adam, betas=(0.5, 0.999))``.
+        weights: a number or `Schedule` for each name that the loss returns; summed in float32 (float64 for nets in
+            float64).
         lr: learning rate, a number or a `Schedule`.
         after: called with the nets after each optimiser step, under ``no_grad``; changes weights in place only.
 
@@ -74,9 +76,9 @@ def player(
 
     Example:
         >>> from i2i.net import nets
-        >>> step = player(
-        ...     lambda n: n.G, lambda n, x: {"size": n.G(x).square().mean()}, torch.optim.SGD, weights={"size": 1}, lr=0.1
-        ... )
+        >>> def loss(n, x):
+        ...     return {"size": n.G(x).square().mean()}
+        >>> step = player(lambda n: n.G, loss, torch.optim.SGD, weights={"size": 1}, lr=0.1)
         >>> n = nets(G=nn.Linear(1, 1))
         >>> state = step.init(n, Policy(), None)
         >>> state, metrics = step.update(n, state, torch.ones(1, 1), Turn(Policy(), now=0))
@@ -116,6 +118,18 @@ def player(
         return state, state.metrics(values)
 
     return Step(select, init, update, lambda nets, state: nets)
+
+
+def begin_inner(name: str, step: Step[N, B], nets: N, policy: Policy, saved: Saved | None) -> State:
+    """Return the State of a step that the combinator ``name`` holds.
+
+    Raises:
+        CompositionError: the step is ``staged``, which grows its own nets.
+    """
+    state = step.init(nets, policy, saved)
+    if step.nets(nets, state) is not nets:
+        raise CompositionError(f"{name} holds a staged step, which must be the outermost; combine within grow() instead")
+    return state
 
 
 class Moving:
@@ -255,8 +269,8 @@ def check_trained(step: Step[N, Any], nets: N) -> None:
         left = [p for p in trainable(modules_of((net,))) if id(p) not in trained]
         if left:
             raise CompositionError(
-                f"net {name}: no player trains {len(left)} of its tensors; select it in a player, or freeze it on purpose "
-                f"with .requires_grad_(False)"
+                f"net {name}: no player trains {len(left)} of its tensors; select it in a player, or freeze it on "
+                "purpose with .requires_grad_(False)"
             )
 
 
@@ -268,7 +282,7 @@ def _select(trains: Callable[[N], Any], nets: N) -> tuple[nn.Module, ...]:
         raise CompositionError(f"the selector finds nothing: {error} (the nets are {held})") from error
     modules = tuple(found) if isinstance(found, tuple | list) else (found,)
     if not modules:
-        raise CompositionError("the selector finds nothing; return a net: lambda n: n.G, or several: lambda n: (n.G, n.F)")
+        raise CompositionError("the selector finds nothing; return nets: lambda n: n.G, or lambda n: (n.G, n.F)")
     for module in modules:
         if not isinstance(module, nn.Module):
             raise CompositionError(f"the selector finds a {type(module).__name__}, not a net (nn.Module)")
@@ -307,6 +321,8 @@ def _check_terms(terms: object, names: Sequence[str]) -> None:
         raise CompositionError(
             f"{' and '.join(told)}: the loss returns {', '.join(sorted(terms))}; weights are {', '.join(sorted(names))}"
         )
+    if not terms:
+        raise CompositionError('the loss returns no term; it must return {"name": scalar}')
     for name, term in terms.items():
         if not isinstance(term, Tensor):
             raise CompositionError(f"term {name} is a {type(term).__name__}, not a tensor")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -28,12 +30,9 @@ def together(net: nn.Module, *images: Tensor) -> tuple[Any, ...]:
     if len({image.shape[1:] for image in images}) > 1 or _mixes_samples(net):
         return tuple(net(image) for image in images)
     joined = net(torch.cat(images))
-    results, start = [], 0
-    for image in images:
-        piece = slice(start, start + len(image))
-        results.append(tree_map(lambda leaf, piece=piece: leaf[piece], joined))
-        start += len(image)
-    return tuple(results)
+    ends = list(accumulate(map(len, images)))
+    pieces = [slice(end - len(image), end) for image, end in zip(images, ends, strict=True)]
+    return tuple(tree_map(operator.itemgetter(piece), joined) for piece in pieces)
 
 
 def _mixes_samples(net: nn.Module) -> bool:

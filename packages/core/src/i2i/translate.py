@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from i2i.engine import backend_flags
 from i2i.errors import CompositionError, DataError, I2IError
 from i2i.files import writing
 from i2i.policy import Policy, Precision
@@ -41,13 +42,14 @@ def translate(net: nn.Module, image: Tensor, *, precision: Precision = "fp32") -
     Args:
         net: a generator.
         image: ``(b, c, h, w)`` in ``[-1, 1]``, on the device of the net.
-        precision: ``"bf16"`` and ``"fp16"`` run under autocast.
+        precision: ``"bf16"`` and ``"fp16"`` run under autocast, ``"tf32"`` needs CUDA.
 
     Returns:
         ``(b, d, h, w)`` float32, nominally in ``[-1, 1]``, not clamped.
 
     Raises:
         CompositionError: the net does not keep the size of its image.
+        SettingsError: a precision that the device does not have.
 
     Example:
         >>> from i2i import as_generator
@@ -57,7 +59,8 @@ def translate(net: nn.Module, image: Tensor, *, precision: Precision = "fp32") -
     """
     height, width = image.shape[-2:]
     (top, rows), (left, columns) = (_padded(size, net) for size in (height, width))
-    with torch.inference_mode(), Policy(precision=precision).autocast(image.device):
+    policy = Policy(precision=precision)
+    with torch.inference_mode(), backend_flags(policy, image.device), policy.autocast(image.device):
         padded = _reflected(_reflected(image, -2, top, rows), -1, left, columns)
         made: Tensor = net(padded).image
     if made.shape[-2:] != padded.shape[-2:]:

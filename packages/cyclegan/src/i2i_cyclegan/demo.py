@@ -1,7 +1,8 @@
 """``i2i demo cyclegan``: photographs into thermal pictures, learnt from crops that do not belong together.
 
-Domain A are the left columns of six photographs, domain B the right columns, coloured by luminance: no pixel is in both,
-and what is held out (the middle columns) is in neither. They are other regions of the same photographs, not other ones.
+Domain A are the left columns of six photographs, domain B the right columns, coloured by luminance: no pixel is in
+both, and what is held out (the middle columns) is in neither. They are other regions of the same photographs, not
+other photographs.
 """
 
 from __future__ import annotations

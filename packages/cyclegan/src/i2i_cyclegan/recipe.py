@@ -145,8 +145,8 @@ def learning_rate(settings: Settings, length: int, per_epoch: int) -> Schedule:
         per_epoch: batches of an epoch; used by ``schedule="step"`` and ``reference``.
 
     Differs:
-        ``reference`` follows the authors' code, whose rate is set at the start of each epoch: the linear decay begins one
-        epoch early and is exactly 0 in the last one, the steps come one epoch early, the cosine climbs again.
+        ``reference`` follows the authors' code, whose rate is set at the start of each epoch: the linear decay begins
+        one epoch early and is exactly 0 in the last one, the steps come one epoch early, the cosine climbs again.
     """
     if settings.reference:
         return _reference_rate(settings, -(-length // per_epoch), per_epoch)

@@ -97,8 +97,8 @@ class Settings:
                 raise SettingsError(f"{name} (=2) must be 3 (colour) or 1 (grey)")
         if self.identity_weight and self.channels_a != self.channels_b:
             raise SettingsError(
-                f"identity_weight (={self.identity_weight}) needs equal channels, not channels_a (={self.channels_a}) and "
-                f"channels_b (={self.channels_b}); use identity_weight 0"
+                f"identity_weight (={self.identity_weight}) needs equal channels, not channels_a (={self.channels_a}) "
+                f"and channels_b (={self.channels_b}); use identity_weight 0"
             )
 
     @property

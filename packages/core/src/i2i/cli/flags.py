@@ -19,8 +19,8 @@ from i2i.settings import flag
 
 # What tyro says about a value, and how i2i says it (as in settings files).
 _PLAINER = (
-    (r".*invalid literal for int\(\) with base 10: ('[^']*').*", r"\1 is no whole number"),
-    (r".*could not convert string to float: ('[^']*').*", r"\1 is no number"),
+    (r"(\S+): .*invalid literal for int\(\) with base 10: ('.*)", r"\1: \2 is no whole number"),
+    (r"(\S+): .*could not convert string to float: ('.*')", r"\1: \2 is no number"),
     (r"invalid choice ('.*') for argument '(.*)'\. Expected one of \((.*?),?\)\.", r"\2: \1 must be one of \3"),
 )
 
@@ -174,13 +174,13 @@ def _wide() -> Iterator[None]:
 
 def one_line(box: str, prog: str) -> str:
     """Say in one line what tyro says in a box."""
-    rows = [row.strip("│ ") for row in re.sub(r"\x1b\[[\d;]*m", "", box).splitlines()]
-    rows = [row for row in rows if row and not row.startswith("╭")]
-    end = next((index for index, row in enumerate(rows) if row.startswith(("─", "╰"))), len(rows))
-    text = " ".join(rows[:end]) or f"the arguments cannot be read; see {prog} --help"
-    before, colon, reason = text.removeprefix("Error parsing ").partition(": ")
-    if colon and before.startswith("-"):
-        text = reason
+    # The first row is the title; lines are of ASCII where the terminal has no others.
+    rows = [row.strip("│╭╮╰╯ ") for row in re.sub(r"\x1b\[[\d;]*m", "", box).splitlines()][1:]
+    parts = "\n".join("" if set(row) <= set("-─") else row for row in rows if row).strip().split("\n\n")
+    text = " ".join(parts[0].split()) or f"the arguments cannot be read; see {prog} --help"
+    text = text.removeprefix("Error parsing ")
     for pattern, plain in _PLAINER:
-        text = re.sub(pattern, plain, text)
-    return f"{before}: {text}" if colon and before.startswith("-") else text
+        plainer = re.fullmatch(pattern, text)
+        if plainer:
+            return plainer.expand(plain)
+    return text

@@ -127,12 +127,11 @@ class Batches(Generic[B]):
     def __init__(self, reader: _Reader[B], workers: int) -> None:
         if workers < 0:
             raise SettingsError(f"workers (={workers}) must be at least 0")
-        self._length = len(reader.order)
-        self._position = 0
+        self._numbers = _Numbers(len(reader.order))
         self._warned: set[str] = set()
         self._loader: DataLoader[_Read[B]] = DataLoader(
             reader,
-            sampler=_Upcoming(self._upcoming),
+            sampler=self._numbers,
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=workers,
@@ -143,7 +142,7 @@ class Batches(Generic[B]):
 
     def __len__(self) -> int:
         """Batches in one epoch."""
-        return self._length
+        return self._numbers.epoch
 
     def __iter__(self) -> Iterator[B]:
         """Yield the rest of the epoch.
@@ -155,19 +154,16 @@ class Batches(Generic[B]):
             self._warn(read.skipped)
             if read.batch is None:
                 raise DataError(read.error)
-            self._position += 1
+            self._numbers.position += 1
             yield read.batch
 
     def state_dict(self) -> dict[str, int]:
         """Return ``{"position": batches handed out}``."""
-        return {"position": self._position}
+        return {"position": self._numbers.position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on at a position that `state_dict` returned; takes effect at the next ``iter``."""
-        self._position = int(state["position"])
-
-    def _upcoming(self) -> range:
-        return range(self._position, (self._position // self._length + 1) * self._length)
+        self._numbers.position = int(state["position"])
 
     def _warn(self, skipped: Sequence[str]) -> None:
         for message in skipped:
@@ -176,17 +172,19 @@ class Batches(Generic[B]):
                 log.warning("skipped: %s", message)
 
 
-class _Upcoming:
-    """The numbers of the batches to come: looked up anew at the start of each epoch."""
+class _Numbers:
+    """The numbers of the batches up to the end of the epoch, from the position at the start of each iteration.
 
-    def __init__(self, numbers: Callable[[], range]) -> None:
-        self._numbers = numbers
+    It knows nothing of `Batches`: a cycle of references would leave the workers to the garbage collector, which closes
+    their queues before it stops them, and every one of them would then be waited for in vain for five seconds.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.position = 0
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._numbers())
-
-    def __len__(self) -> int:
-        return len(self._numbers())
+        return iter(range(self.position, (self.position // self.epoch + 1) * self.epoch))
 
 
 def _as_it_is(read: Any) -> Any:

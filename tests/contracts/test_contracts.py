@@ -1,0 +1,144 @@
+"""Everything that is registered keeps the promises of its kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import i2i.testing as kit
+from i2i.losses import Criterion
+from i2i.parts import Example, part
+from i2i.registry import registry
+from i2i.settings import RunSettings
+from i2i.values import Translation, Verdict
+
+PARTS = registry().tables.parts.all()
+RECIPES = registry().tables.recipes.all()
+
+
+@pytest.mark.parametrize("entry", PARTS, ids=lambda entry: entry.name)
+def test_part_keeps_its_contract(entry):
+    loaded = entry.load()
+    if entry.kind == "schedule":
+        kit.check_schedule(loaded(**loaded.example.arguments))
+    else:
+        getattr(kit, f"check_{entry.kind}")(loaded)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    draws = np.random.default_rng(0)
+    for domain in ("trainA", "trainB", "testA", "testB"):
+        (root / domain).mkdir()
+        for index in range(4):
+            Image.fromarray(draws.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(root / domain / f"{index}.png")
+    return root
+
+
+@pytest.mark.parametrize("entry", RECIPES, ids=lambda entry: entry.name)
+def test_recipe_keeps_its_contract(entry, photographs):
+    kit.check_recipe(entry.build(kit.tiny(entry.settings()), RunSettings(data=photographs)))
+
+
+def test_something_is_registered():
+    assert {entry.kind for entry in PARTS} >= {"generator", "discriminator", "criterion", "term", "schedule"}
+    assert "cyclegan" in {entry.name for entry in RECIPES}
+
+
+# The kit itself can fail: parts that break one promise each.
+
+
+class _Net(nn.Module):
+    def __init__(self, kind, fault):
+        super().__init__()
+        self.layer, self.kind, self.fault = nn.Conv2d(3, 3, 1), kind, fault
+        self.unused = nn.Conv2d(1, 1, 1) if fault == "unused" else None
+
+    def forward(self, image, condition=None):
+        if self.fault == "in-place":
+            image.mul_(0.5)
+        made = self.layer(image)
+        if self.fault == "nan":
+            made = made / 0
+        if self.fault == "mixes":
+            made = made - made.mean(0, keepdim=True)
+        if self.fault == "tensor":
+            return made
+        if self.fault == "flat":
+            made = made.flatten(1)
+        return Translation(made) if self.kind == "generator" else Verdict((made,), features=self._features(made))
+
+    def _features(self, made):
+        return ((made,), (made,)) if self.fault == "scales" else ()
+
+
+def _factory(kind, fault):
+    @part(example=Example({}, ((2, 3, 8, 8),)))
+    def net():
+        return _Net(kind, fault)
+
+    return net
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "message"),
+    [
+        ("generator", "tensor", "returns a Tensor, not a Translation"),
+        ("generator", "nan", "not finite"),
+        ("generator", "flat", "not \\(b, c, h, w\\)"),
+        ("generator", "in-place", "changes its input"),
+        ("generator", "unused", "no gradient reaches unused.weight"),
+        ("generator", "mixes", "depends on the others"),
+        ("discriminator", "tensor", "not a Verdict"),
+        ("discriminator", "scales", "one per scale"),
+        ("discriminator", "mixes", "depends on the others"),
+    ],
+)
+def test_the_kit_finds_a_broken_net(kind, fault, message):
+    with pytest.raises(kit.ContractError, match=message):
+        getattr(kit, f"check_{kind}")(_factory(kind, fault))
+
+
+def test_the_kit_finds_a_part_without_example():
+    with pytest.raises(kit.ContractError, match="carries no example"):
+        kit.check_generator(lambda: _Net("generator", ""))
+
+
+@pytest.mark.parametrize(
+    ("criterion", "message"),
+    [
+        (Criterion(lambda v: v.logits[0].mean(), lambda r, f: f.logits[0].mean()), "pass as real"),
+        (Criterion(lambda v: -v.logits[0].mean(), lambda r, f: r.logits[0].mean()), "telling real from fake"),
+        (Criterion(lambda v: -v.logits[0].mean(), lambda r, f: f.logits[0].mean()), "sum over scales"),
+    ],
+)
+def test_the_kit_finds_a_broken_criterion(criterion, message):
+    with pytest.raises(kit.ContractError, match=message):
+        kit.check_criterion(criterion)
+
+
+def test_the_kit_finds_a_broken_term():
+    @part(example=Example({}, ((1, 3, 4, 4), (1, 3, 4, 4))))
+    def blind(source, fake):
+        return torch.zeros(())
+
+    @part(example=Example({}, ((1, 3, 4, 4), (1, 3, 4, 4))))
+    def shaped(source, fake):
+        return source - fake.image
+
+    with pytest.raises((kit.ContractError, RuntimeError), match=r"no gradient|does not require grad"):
+        kit.check_term(blind)
+    with pytest.raises(kit.ContractError, match="scalar"):
+        kit.check_term(shaped)
+
+
+def test_the_kit_finds_a_broken_schedule():
+    values = iter(range(10**6))
+    with pytest.raises(kit.ContractError, match="asked again"):
+        kit.check_schedule(lambda now: float(next(values)))

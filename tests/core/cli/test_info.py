@@ -1,0 +1,49 @@
+"""``i2i info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from i2i.cli import main
+
+
+def _rows(capsys) -> dict[str, str]:
+    lines = capsys.readouterr().out.splitlines()
+    return {line.strip().split("  ")[0]: line.strip().partition("  ")[2].strip() for line in lines}
+
+
+def test_a_run_and_its_model(blur, tmp_path, capsys):
+    run = tmp_path / "run"
+    flags = ["--device", "cpu", "--steps", "3", "--base-width", "5", "--checkpoint-every", "2", "--log-every", "1"]
+    assert main(["train", "blur", "--out", str(run), *flags]) == 0
+    capsys.readouterr()
+    assert main(["info", str(run)]) == 0
+    rows = _rows(capsys)
+    assert (rows["recipe"], rows["batches"], rows["base_width"]) == ("blur", "3 of 3", "5")
+    assert rows["checkpoints"].count("step-") == 2
+    assert rows["models"] == str(run / "model" / "a2b")
+    assert rows["metrics"] == "at batch 3"
+    assert main(["info", str(run / "model" / "a2b")]) == 0
+    rows = _rows(capsys)
+    assert (rows["part"], rows["width"], rows["channels"]) == ("blur/net", "5", "3 -> 3")
+    assert rows["parameters"].startswith("38 ")  # 3 * 5 + 5 + 5 * 3 + 3
+    assert rows["sizes"] == "any; padded inside to multiples of 4"
+    assert "torch" in rows["versions"]
+    assert "x-blur 1.0" in rows["versions"]
+
+
+def test_a_run_that_has_just_begun_and_whose_recipe_is_gone(tmp_path, capsys):
+    (tmp_path / "settings.toml").write_text("recipe = 'gone'\n[settings]\nwidth = 3\n")
+    (tmp_path / "metrics.jsonl").write_text('{"batch": 4, "g/total": 0.5}\n{"batch": 5, "g/to')
+    assert main(["info", str(tmp_path)]) == 0
+    rows = _rows(capsys)
+    assert rows["batches"].startswith("0 of unknown (recipe 'gone' is unknown")
+    assert (rows["checkpoints"], rows["models"], rows["width"]) == ("none yet", "none yet", "3")
+    assert (rows["metrics"], rows["g/total"]) == ("at batch 4", "0.5")
+
+
+def test_neither_a_model_nor_a_run(tmp_path, capsys):
+    assert main(["info", str(Path(tmp_path, "no"))]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("i2i: error: ")
+    assert err.count("\n") == 1
