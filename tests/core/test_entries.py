@@ -8,19 +8,27 @@ from i2i.entries import Part, Table
 from i2i.errors import PluginError
 from i2i.registry import part, recipe
 
+RECIPE = """
+import i2i
+@i2i.hookimpl
+def register_recipes(register): register("odd", "odd_code:Settings", "odd_code:build")
+"""
+
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ("Settings = 3", "must be an attrs class, not 3"),
-        ("@attrs.frozen\nclass Settings:\n    seed: int = 3", r"Settings.seed of recipe 'odd' of x-odd repeats RunSettings.seed"),
+        (
+            "@attrs.frozen\nclass Settings:\n    seed: int = 3",
+            r"Settings.seed of recipe 'odd' of x-odd repeats RunSettings.seed",
+        ),
         ("@attrs.frozen\nclass Settings:\n    config: int = 3", "repeats --config"),
         ("@attrs.frozen\nclass Settings:\n    width: int", r"Settings.width of .* needs a default"),
     ],
 )
 def test_settings_of_a_recipe_are_checked_on_use(install, settings, message):
-    hook = "import i2i\n@i2i.hookimpl\ndef register_recipes(register): register('odd', 'odd_code:Settings', 'odd_code:b')\n"
-    install("odd", "x-odd", odd_plugin=hook, odd_code=f"import attrs\n{settings}\n")
+    install("odd", "x-odd", odd_plugin=RECIPE, odd_code=f"import attrs\n{settings}\n")
     with pytest.raises(PluginError, match=message):
         recipe("odd").settings()
 
@@ -33,8 +41,7 @@ def test_what_cannot_be_imported_names_the_distribution(install):
 
 
 def test_a_recipe_without_a_demo_says_so(install):
-    hook = "import i2i\n@i2i.hookimpl\ndef register_recipes(register): register('odd', 'odd_code:Settings', 'odd_code:b')\n"
-    install("odd", "x-odd", odd_plugin=hook)
+    install("odd", "x-odd", odd_plugin=RECIPE)
     with pytest.raises(PluginError, match="recipe 'odd' of x-odd has no demo"):
         recipe("odd").demo()
 

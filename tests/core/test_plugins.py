@@ -16,7 +16,12 @@ def _plugin(name: str) -> Plugin:
 def test_a_sound_plugin_is_loaded_with_its_distribution(install):
     install("fine", "x-fine", fine_plugin=SOUND)
     plugin = _plugin("fine")
-    assert (plugin.distribution, plugin.version, plugin.module, plugin.problem) == ("x-fine", "1.0", "fine_plugin", None)
+    assert (plugin.distribution, plugin.version, plugin.module, plugin.problem) == (
+        "x-fine",
+        "1.0",
+        "fine_plugin",
+        None,
+    )
     assert load_plugins()[0].has_plugin("x-fine:fine")
 
 

@@ -55,7 +55,9 @@ def test_what_is_registered_is_found_and_imported_on_use(good):
     assert entry.settings()().width == 3
     assert entry.build("settings", "run") == ("settings", "run")
     assert observer("smooth-log").build("run") == ("observer of", "run")
-    assert [entry.name for entry in registry().tables.commands.all() if entry.distribution == "x-good"] == ["good animate"]
+    assert [entry.name for entry in registry().tables.commands.all() if entry.distribution == "x-good"] == [
+        "good animate"
+    ]
 
 
 def test_name_of_a_reference(good):
@@ -79,7 +81,9 @@ def test_a_misspelt_name_gets_the_nearest(good, look_up, message):
 
 
 def test_a_missing_plugin_says_what_to_install(good):
-    with pytest.raises(PluginError, match=r"^part 'zebra/q9' is unknown; is its plugin missing\? pip install i2i-zebra "):
+    with pytest.raises(
+        PluginError, match=r"^part 'zebra/q9' is unknown; is its plugin missing\? pip install i2i-zebra "
+    ):
         part("zebra/q9")
 
 
@@ -118,8 +122,16 @@ def _problem(install, hook, call):
         ("register_parts", "register('other/x', 'm:f', kind='layer')", "part 'other/x' must be named odd/<part>"),
         ("register_parts", "register('x', 'm:f', kind='layer')", "part 'x' must be named odd/<part>"),
         ("register_parts", "register('odd/x', 'm.f', kind='layer')", "'m.f', registered for 'odd/x', must read"),
-        ("register_parts", "register('odd/x', 'm:f', kind='lair')", "part 'odd/x' has the unknown kind 'lair'; did you mean"),
-        ("register_parts", "[register('odd/x', 'm:f', kind='layer') for _ in 'ab']", "part 'odd/x' is registered twice by"),
+        (
+            "register_parts",
+            "register('odd/x', 'm:f', kind='lair')",
+            "part 'odd/x' has the unknown kind 'lair'; did you mean",
+        ),
+        (
+            "register_parts",
+            "[register('odd/x', 'm:f', kind='layer') for _ in 'ab']",
+            "part 'odd/x' is registered twice by",
+        ),
         ("register_recipes", "register('Odd One', 'm:S', 'm:b')", "recipe name 'Odd One' must be lower-case"),
         ("register_recipes", "register('odd', 'm:S', 'm:b', demo='demo')", "'demo', registered for 'odd', must read"),
         ("register_observers", "register('a/b', 'm:S')", "observer name 'a/b' must be"),

@@ -103,7 +103,11 @@ def test_flag(name, expected):
     ],
 )
 def test_anything_else_must_not_differ_and_both_values_are_named(before, now, message):
-    pairs = [(before, Toy()), (now, Toy())] if isinstance(before, RunSettings) else [(RunSettings(), before), (RunSettings(), now)]
+    pairs = (
+        [(before, Toy()), (now, Toy())]
+        if isinstance(before, RunSettings)
+        else [(RunSettings(), before), (RunSettings(), now)]
+    )
     with pytest.raises(RunError) as caught:
         check_resumed(*pairs)
     assert str(caught.value).startswith(message)

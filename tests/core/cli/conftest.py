@@ -37,8 +37,10 @@ class Speed:
 @attrs.frozen
 class Settings:
     """Learn to blur."""
-    steps: int = attrs.field(default=4, validator=at_least(1))
+    steps: int | None = attrs.field(default=None, validator=at_least(1))
     """Batches to train."""
+    epochs: int = 2
+    """Passes over the three batches, where steps does not say how many to train."""
     base_width: int = attrs.field(default=2, validator=at_least(1))
     """Channels inside."""
     speed: Speed = Speed()
@@ -83,7 +85,8 @@ def build(settings, run):
     batches = [i2i.Single(torch.rand(2, 3, 4, 4, generator=generator)) for _ in range(3)]
     step = i2i.player(lambda n: n.G, loss, torch.optim.Adam, weights={"l2": 1}, lr=settings.speed.lr)
     return i2i.Recipe(
-        nets=lambda: Nets(net(settings.base_width)), step=step, data=lambda: batches, length=settings.steps,
+        nets=lambda: Nets(net(settings.base_width)), step=step, data=lambda: batches,
+        length=settings.steps or 3 * settings.epochs,
         preview=lambda nets, batch: {"input": batch.image, "output": nets.G(batch.image).image},
         models=lambda nets: {"a2b": nets.G}, preview_batch=lambda: batches[0],
     )

@@ -12,7 +12,6 @@ import pytest
 from i2i.cli import main
 
 
-
 def test_help_needs_no_torch_in_a_fresh_process(blur):
     script = """
 import sys
@@ -89,8 +88,19 @@ def test_debug_shows_the_traceback_of_a_mistake_too(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_ctrl_c_is_130(install, capsys):
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("raise KeyboardInterrupt", 130, "i2i: interrupted\n"),
+        ("raise SystemExit", 0, ""),
+        ("raise SystemExit(143)", 143, ""),
+        ("raise SystemExit('because')", 1, "because\n"),
+        ("return 3", 3, ""),
+        ("return None", 0, ""),
+    ],
+)
+def test_however_a_command_ends(install, capsys, end, code, said):
     plugin = "import i2i\n@i2i.hookimpl\ndef register_commands(app): app.command('now', 'stop_code:now', help='')\n"
-    install("stop", "x-stop", stop_plugin=plugin, stop_code="def now():\n    raise KeyboardInterrupt\n")
-    assert main(["stop", "now"]) == 130
-    assert capsys.readouterr().err == "i2i: interrupted\n"
+    install("stop", "x-stop", stop_plugin=plugin, stop_code=f"def now():\n    {end}\n")
+    assert main(["stop", "now"]) == code
+    assert capsys.readouterr().err == said

@@ -13,7 +13,9 @@ from i2i.cli import main
 
 
 def _train(out: Path, *flags: str) -> int:
-    return main(["train", "blur", "--out", str(out), "--device", "cpu", "--precision", "fp32", "--log-every", "1", *flags])
+    return main(
+        ["train", "blur", "--out", str(out), "--device", "cpu", "--precision", "fp32", "--log-every", "1", *flags]
+    )
 
 
 def _error(capsys) -> str:
@@ -90,7 +92,10 @@ def test_mistakes_are_one_line_and_leave_nothing(blur, tmp_path, capsys, flags, 
         (["blur"], "where to? name the folder of the run: --out RUN"),
         (["blur", "--resume"], "--resume needs the run: --out RUN"),
         (["--resume", "--out", "/no/such"], "/no/such is no run to resume (it has no settings.toml);"),
-        (["blur", "--config", "/no/such.toml", "--out", "x"], "/no/such.toml cannot be read: No such file or directory"),
+        (
+            ["blur", "--config", "/no/such.toml", "--out", "x"],
+            "/no/such.toml cannot be read: No such file or directory",
+        ),
     ],
 )
 def test_what_is_missing_is_said(blur, capsys, argv, message):
@@ -123,12 +128,19 @@ def test_mistakes_in_a_settings_file_name_the_spot(blur, tmp_path, capsys, text,
 def test_a_run_and_what_it_leaves(blur, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    (tmp_path / "c.toml").write_text("recipe = 'blur'\n[run]\nseed = 5\nkeep_last = 2\n[settings]\nsteps = 3\nbase_width = 3\n")
+    (tmp_path / "c.toml").write_text(
+        "recipe = 'blur'\n[run]\nseed = 5\nkeep_last = 2\n[settings]\nsteps = 3\nbase_width = 3\n"
+    )
     flags = ["--config", "c.toml", "--steps", "4", "--data", "photos", "--observers", "shout", "--sample-every", "2"]
     assert _train(Path("run"), *flags) == 0
     stored = tomllib.loads(Path("run/settings.toml").read_text())
     assert stored["recipe"] == "blur"
-    assert stored["settings"] == {"steps": 4, "base_width": 3, "speed": {"lr": 0.1}}  # default < config < flag
+    assert stored["settings"] == {
+        "steps": 4,
+        "epochs": 2,
+        "base_width": 3,
+        "speed": {"lr": 0.1},
+    }  # default < config < flag
     assert (stored["run"]["seed"], stored["run"]["keep_last"]) == (5, 2)
     assert stored["run"]["data"] == str(tmp_path / "photos")
     assert "out" not in stored["run"]
@@ -152,12 +164,24 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(blur, tmp_path, capsys):
     assert tomllib.loads((parts / "settings.toml").read_text())["settings"]["steps"] == 5
 
 
+def test_epochs_overrule_the_steps_of_the_run_before(blur, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert _train(tmp_path / "run", "--steps", "2") == 0
+    assert main(["train", "--resume", "--out", run, "--epochs", "1"]) == 0
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+    capsys.readouterr()
+    assert main(["train", "--resume", "--out", run, "--epochs", "2", "--steps", "4"]) == 2
+    assert _error(capsys) == "--steps and --epochs both say how long the run is; give one of them"
+
+
 @pytest.fixture
 def begun(blur, tmp_path, capsys):
     """A run that has begun, but was killed before its first checkpoint."""
     run = tmp_path / "run"
     run.mkdir()
-    (run / "settings.toml").write_text("recipe = 'blur'\n[run]\nseed = 3\nlog_every = 1\ndevice = 'cpu'\n[settings]\nsteps = 2\n")
+    (run / "settings.toml").write_text(
+        "recipe = 'blur'\n[run]\nseed = 3\nlog_every = 1\ndevice = 'cpu'\n[settings]\nsteps = 2\n"
+    )
     return run
 
 

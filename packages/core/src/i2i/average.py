@@ -27,7 +27,7 @@ class Average:
     """
 
     def __init__(self, decay: float) -> None:
-        self._blend = get_ema_multi_avg_fn(decay)
+        self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._copies: dict[int, tuple[nn.Module, nn.Module]] = {}  # id of the original -> original and copy
         self._key: tuple[int, ...] = ()
         self._pairs: tuple[list[Any], list[Any]] = ([], [])

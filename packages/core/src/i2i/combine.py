@@ -116,9 +116,9 @@ def every(n: int, step: Step[N, B]) -> Step[N, B]:
 
     def init(nets: N, policy: Policy, saved: Saved | None) -> State:
         inner, metrics = (None, {}) if saved is None else saved
+        state = begin_inner("every()", step, nets, policy, inner)
         device = next(p.device for module in step.trains(nets) for p in module.parameters())
-        metrics = {name: value.to(device) for name, value in metrics.items()}
-        return begin_inner("every()", step, nets, policy, inner), metrics
+        return state, {name: value.to(device) for name, value in metrics.items()}  # a checkpoint is read on the host
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         inner, metrics = state

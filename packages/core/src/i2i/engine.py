@@ -62,8 +62,8 @@ def fit(
     Args:
         step: what is done with each batch.
         nets: a NamedTuple of modules; None for a ``staged`` step. They are trained in place and left on ``device``.
-        data: batches (NamedTuples of tensors); begun anew whenever they end. With ``state_dict`` and ``load_state_dict``
-            it is resumed at its position, else wound forward.
+        data: batches (NamedTuples of tensors); begun anew whenever they end. With ``state_dict`` and
+            ``load_state_dict`` it is resumed at its position, else wound forward.
         steps: batches to train, counted from the very start; ``step.length`` when left out.
         policy: precision, accumulation, averaging, the guard.
         observers: called when due, and after the last batch.
@@ -74,7 +74,7 @@ def fit(
     Raises:
         CompositionError: step, nets and data do not fit together.
         NonFiniteError: a term or gradient became non-finite.
-        RunError: ``out`` is in use, holds a run already, or has nothing to resume from.
+        RunError: ``out`` is in use, holds a run already, or has nothing to resume from (or only other nets).
 
     Example:
         >>> from i2i import nets, player
@@ -85,6 +85,8 @@ def fit(
     """
     policy = policy or Policy()
     length = _length(step, steps)
+    if resume and out is None:
+        raise RunError("resume=True needs out=..., the folder of the run to go on with")
     where = torch.device(device) if device is not None else best_device()
     with ExitStack() as stack:
         stack.enter_context(backend_flags(policy, where))
@@ -128,8 +130,7 @@ class _Engine:
                 raise RunError(f"{self.out} holds no checkpoint to resume from; leave --resume out to begin anew")
             self.batches, path = found
             saved = load_checkpoint(path)
-            for module, state in zip(modules_of(self.given), saved["nets"], strict=True):
-                module.load_state_dict(state)
+            self.load_nets(saved["nets"], path)
         elif self.given:
             check_trained(self.step, self.given)
         with torch.device(self.device):
@@ -154,6 +155,14 @@ class _Engine:
         """The nets to be used: the averages where there are any."""
         nets = self.nets
         return nets if self.average is None else self.average.follow(nets, self.step.trains(nets))
+
+    def load_nets(self, saved: Sequence[Mapping[str, Tensor]], path: Path) -> None:
+        try:
+            for module, state in zip(modules_of(self.given), saved, strict=True):
+                module.load_state_dict(state)
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise RunError(f"{path} was written with other nets; give those to go on with it ({reason})") from error
 
     def go_to(self, position: Any) -> None:
         """Bring the data to where the checkpoint left it."""
@@ -192,7 +201,9 @@ class _Engine:
             if not isinstance(leaf, Tensor):
                 return leaf
             moved = leaf.to(self.device, non_blocking=True)
-            return moved.contiguous(memory_format=torch.channels_last) if self.channels_last and leaf.ndim == 4 else moved
+            if self.channels_last and leaf.ndim == 4:
+                return moved.contiguous(memory_format=torch.channels_last)
+            return moved
 
         return tree_map(move, batch)
 
@@ -288,7 +299,8 @@ def _signals() -> Iterator[list[int]]:
             signal.raise_signal(number)
         caught.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A handler of None is one that Python cannot put back: it was set outside of it.
+    before: dict[int, Any] = {n: signal.signal(n, note) or signal.SIG_DFL for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught
     finally:
@@ -298,13 +310,16 @@ def _signals() -> Iterator[list[int]]:
 
 def _endless(data: Iterable[Any]) -> Iterator[Any]:
     """Yield batches for ever, starting ``data`` anew whenever it ends."""
-    while True:
-        empty = True
+    empty = 0
+    while empty < 2:  # the first pass may be empty: the rest of an epoch that a checkpoint ended
+        empty += 1
         for batch in data:
-            empty = False
+            empty = 0
             yield batch
-        if empty:
-            raise DataError("the data has no batches; is the batch size larger than the number of images?")
+    raise DataError(
+        "the data has no batches; is the batch size larger than the number of images, or is it a generator, which "
+        "cannot begin anew?"
+    )
 
 
 def _to_host(metrics: Mapping[str, Tensor]) -> dict[str, float]:

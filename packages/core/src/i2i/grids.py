@@ -22,11 +22,12 @@ def grid(columns: Mapping[str, Tensor], *, smallest: int = 96) -> Image.Image:
     """Draw a captioned column per name and a row per image.
 
     Args:
-        columns: images ``(b, c, h, w)`` in ``[-1, 1]``, clamped; c is 1 or 3. Sizes may differ: each is fitted to the first.
+        columns: images ``(b, c, h, w)`` in ``[-1, 1]``, clamped; c is 1 or 3. Sizes may differ: each is fitted to the
+            first.
         smallest: smaller images are enlarged, by a whole factor, to at least this height.
 
     Raises:
-        SettingsError: a column is no batch of images; shows its shape.
+        SettingsError: there is no column, or one is no batch of images; shows its shape.
 
     Example:
         >>> grid({"input": torch.zeros(2, 3, 96, 96), "output": torch.zeros(2, 1, 96, 96)}).size
@@ -34,6 +35,8 @@ def grid(columns: Mapping[str, Tensor], *, smallest: int = 96) -> Image.Image:
     """
     from PIL import Image, ImageDraw
 
+    if not columns:
+        raise SettingsError("a grid needs at least one column of images")
     for name, images in columns.items():
         if images.ndim != 4 or images.shape[1] not in (1, 3):
             raise SettingsError(f"column {name} has shape {tuple(images.shape)}; a grid shows images (b, 1 or 3, h, w)")

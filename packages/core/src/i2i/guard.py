@@ -83,6 +83,6 @@ def check_finite(state: Any) -> None:
         first = min(found.values())
         names = ", ".join(name for name, batch in found.items() if batch == first)
         raise NonFiniteError(
-            f"{names} became infinite or not a number at batch {first}; nothing was saved since, earlier checkpoints are "
-            "intact: go on from one with a smaller learning rate or with precision fp32"
+            f"{names} became infinite or not a number at batch {first}; nothing was saved since, earlier checkpoints "
+            "are intact: go on from one with a smaller learning rate or with precision fp32"
         )

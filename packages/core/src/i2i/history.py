@@ -49,7 +49,9 @@ def replayed(size: int, fields: Sequence[str], step: Step[N, B]) -> Step[N, B]:
         if turn.shared is None:
             raise CompositionError("replayed() needs an alternate(share=...) around it: there is nothing shared")
         if getattr(turn.shared, "live", False):
-            raise CompositionError("replayed() holds the live player, whose fakes need their graph: not around that one")
+            raise CompositionError(
+                "replayed() holds the live player, whose fakes need their graph: not around that one"
+            )
         shared = _replace([turn.shared[index] for index in range(len(turn.shared))], fields, pool)
         inner, metrics = step.update(nets, inner, batch, turn._replace(shared=shared))
         return (pool, inner), metrics
@@ -89,7 +91,7 @@ class ImagePool:
     def __init__(self, size: int) -> None:
         self._size = size
         self._kept: dict[str, _Ring | list[Tensor]] = {}
-        # A copy, so that nothing else can shift the draws; then the global generator moves on, so that two pools differ.
+        # A copy, so that nothing else shifts the draws; then the global generator moves on, so that two pools differ.
         self._draws = random.Random()
         self._draws.setstate(random.getstate())
         random.seed(random.getrandbits(64))

@@ -17,8 +17,8 @@ class Criterion(NamedTuple):
 
     Attributes:
         generator: ``generator(judged_fake) -> scalar``, small when the fake passes as real.
-        discriminator: ``discriminator(judged_real, judged_fake) -> scalar``, small when they are told apart; the plain sum
-            of its two halves (the authors of CycleGAN and pix2pix give it weight 0.5).
+        discriminator: ``discriminator(judged_real, judged_fake) -> scalar``, small when they are told apart; the plain
+            sum of its two halves (the authors of CycleGAN and pix2pix give it weight 0.5).
 
     Example:
         >>> always_real = Verdict(logits=(torch.ones(1, 1, 2, 2),))

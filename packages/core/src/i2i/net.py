@@ -31,7 +31,7 @@ def nets(**modules: nn.Module) -> Any:
     for name, module in modules.items():
         if not isinstance(module, nn.Module):
             raise CompositionError(f"net {name} is a {type(module).__name__}, not an nn.Module")
-    return namedtuple("Nets", modules)(**modules)  # type: ignore[misc]
+    return namedtuple("Nets", modules)(**modules)
 
 
 class _AsGenerator(nn.Module):
@@ -68,4 +68,4 @@ def place(nets: Any, device: torch.device, *, channels_last: bool) -> None:
         if isinstance(leaf, nn.Module):
             leaf.to(device)
             if channels_last:
-                leaf.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                leaf.to(memory_format=torch.channels_last)

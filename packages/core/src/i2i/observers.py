@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from i2i.checkpoint import prune
+from i2i.checkpoint import prune, restore_rng, rng_state
 from i2i.errors import RunError, SettingsError
 from i2i.step import modules_of
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Seen(NamedTuple):
@@ -68,7 +71,7 @@ class Progress(_Due):
         self._bar: Any = None
 
     def __call__(self, seen: Seen) -> None:
-        from tqdm import tqdm
+        from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
 
         if self._bar is None:
             self._bar = tqdm(total=seen.length, initial=seen.batches, unit="batch", dynamic_ncols=True)
@@ -85,8 +88,8 @@ class Progress(_Due):
 class JsonLines(_Due):
     """``metrics.jsonl``: one JSON object per line, ``{"batch": 100, "g/adv_a": 0.25, ...}``, and no times.
 
-    Rows of a resumed run that lie beyond its checkpoint are dropped when they come again, so that the file ends as that of
-    an undisturbed run.
+    Rows of a resumed run that lie beyond its checkpoint are dropped when they come again, so that the file ends as
+    that of an undisturbed run.
     """
 
     def __init__(self, every: int = 10) -> None:
@@ -154,16 +157,19 @@ class Samples(_Due):
         self._preview, self._batch = preview, batch
 
     def __call__(self, seen: Seen) -> None:
+        path = _folder(seen) / "samples" / f"batch-{seen.batches:07d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.grid(seen.average).save(path)
+
+    def grid(self, nets: Any) -> Image.Image:
+        """Draw the batch as ``nets`` translate it; they and the random generators stay as they are."""
         from i2i.grids import grid
         from i2i.tree import tree_map
 
-        device = next(p.device for net in modules_of(seen.average) for p in net.parameters())
+        device = _device_of(nets)
         batch = tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, self._batch)
-        with evaluating(seen.average):
-            columns = self._preview(seen.average, batch)
-        path = _folder(seen) / "samples" / f"batch-{seen.batches:07d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        grid(columns).save(path)
+        with evaluating(nets):
+            return grid(self._preview(nets, batch))
 
 
 class Checkpoints(_Due):
@@ -172,6 +178,7 @@ class Checkpoints(_Due):
     Args:
         every: batches between two.
         models: ``models(nets) -> {"a2b": net}``, or one under ``""``; None saves no model.
+        samples: draws the picture of the model card; None leaves it out.
         keep_last: this many of the latest are kept.
         keep_every: those at multiples of it are kept too.
     """
@@ -181,13 +188,14 @@ class Checkpoints(_Due):
         every: int = 1000,
         models: Callable[[Any], Mapping[str, nn.Module]] | None = None,
         *,
+        samples: Samples | None = None,
         keep_last: int = 2,
         keep_every: int | None = None,
     ) -> None:
         super().__init__(every)
         if keep_last < 1:
             raise SettingsError(f"keep_last (={keep_last}) must be 1 or more: a run needs a checkpoint to resume from")
-        self._models, self._keep_last, self._keep_every = models, keep_last, keep_every
+        self._models, self._samples, self._keep_last, self._keep_every = models, samples, keep_last, keep_every
 
     def __call__(self, seen: Seen) -> None:
         from i2i.models import save
@@ -195,23 +203,36 @@ class Checkpoints(_Due):
         folder = _folder(seen)
         seen.save()
         prune(folder, self._keep_last, self._keep_every)
-        if self._models is not None:
-            for name, net in self._models(seen.average).items():
-                save(net, folder / "model" / name if name else folder / "model")
+        if self._models is None:
+            return
+        picture = None
+        if self._samples is not None:
+            from i2i.data import to_tensor
+
+            picture = to_tensor(self._samples.grid(seen.average))
+        for name, net in self._models(seen.average).items():
+            save(net, folder / "model" / name if name else folder / "model", sample=picture)
 
 
 @contextmanager
 def evaluating(nets: Any) -> Iterator[None]:
     """Put nets in eval mode, without gradients, and leave them and the random generators as they were."""
     modes = [(module, module.training) for net in modules_of(nets) for module in net.modules()]
+    device = _device_of(nets)
+    random_state = rng_state(device)
     for module, _ in modes:
         module.training = False
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.no_grad():
             yield
     finally:
+        restore_rng(random_state, device)
         for module, mode in modes:
             module.training = mode
+
+
+def _device_of(nets: Any) -> torch.device:
+    return next((p.device for net in modules_of(nets) for p in net.parameters()), torch.device("cpu"))
 
 
 def _folder(seen: Seen) -> Path:

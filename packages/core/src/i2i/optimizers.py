@@ -57,7 +57,7 @@ class Optimizing:
             self._bind()
 
     def scaled(self, weights: Dial, count: int) -> Sequence[Tensor]:
-        """Return the gradients that backward starts from, one per term: its weight, for one of ``count`` micro-batches."""
+        """Return the gradients that backward starts from: the weights of the terms, for one of ``count`` parts."""
         if self._scaler is None and count == 1:
             return weights.items
         gradients = weights.tensor / count

@@ -30,7 +30,8 @@ class Example(NamedTuple):
 
     Attributes:
         arguments: for the factory.
-        inputs: shapes of the tensors that it (or the module it returns) is called with, for example ``((1, 3, 16, 16),)``.
+        inputs: shapes of the tensors that it (or the module it returns) is called with, such as
+            ``((1, 3, 16, 16),)``.
     """
 
     arguments: Mapping[str, Any]

@@ -28,9 +28,9 @@ def _check_accumulate(_: object, __: object, value: object) -> None:
         raise SettingsError(f"accumulate (={value!r}) must be a whole number, 1 or more")
 
 
-def _check_average(_: object, __: object, value: object) -> None:
+def _check_average(_: object, __: object, value: float | None) -> None:
     if value is not None and not (isinstance(value, float | int) and 0 <= value < 1):
-        raise SettingsError(f"average (={value!r}) is a decay in [0, 1), for example 0.999; leave it out for no average")
+        raise SettingsError(f"average (={value!r}) is a decay in [0, 1), such as 0.999; leave it out for no average")
 
 
 @attrs.frozen
@@ -115,7 +115,8 @@ class Dial:
         self._fixed = not any(callable(source) for source in self._sources)
         self.values = self._read(0)
         self.tensor: Tensor = torch.tensor(self.values if self._many else self.values[0], dtype=dtype, device=device)
-        self.items: Sequence[Tensor] = self.tensor.unbind() if self._many else (self.tensor,)  # views of the same memory
+        # Views of the same memory.
+        self.items: Sequence[Tensor] = self.tensor.unbind() if self._many else (self.tensor,)
 
     def _read(self, now: int) -> tuple[float, ...]:
         return tuple(float(source(now)) if callable(source) else float(source) for source in self._sources)

@@ -105,7 +105,8 @@ class Registry:
             names = ", ".join(f"{found.name} of {found.distribution}" for found in broken)
             return PluginError(f"{message}; broken plugin: {names}, see `i2i plugins`")
         installed = any(found.name == plugin for found in self.plugins)
-        if installed or hint.startswith("did you mean") or not _NAME.fullmatch(plugin):
+        misspelt = plugin == name and hint.startswith("did you mean")  # a bare name: of a recipe or an observer
+        if installed or misspelt or not _NAME.fullmatch(plugin):
             return PluginError(message)
         return PluginError(
             f"{table.what} {name!r} is unknown; is its plugin missing? pip install i2i-{plugin} ({hint})"

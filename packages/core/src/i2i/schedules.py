@@ -24,7 +24,7 @@ def constant(value: float) -> Schedule:
 def linear_decay(value: float, length: int, *, start: int | None = None) -> Schedule:
     """Stay at ``value`` up to ``start``, then fall in a straight line; the last batch still trains.
 
-    From ``start`` on it is ``value * (length - now) / (length - start)``: 0 at ``now = length``, one batch after the last.
+    From ``start`` on it is ``value * (length - now) / (length - start)``: 0 at ``now = length``, after the last batch.
 
     Args:
         value: rate before the decay.

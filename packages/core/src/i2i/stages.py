@@ -52,9 +52,9 @@ class Stages(NamedTuple):
 def staged(grow: Callable[[int, tuple[Any, ...]], Stage], lengths: Sequence[int]) -> Step[Any, Any]:
     """Train stage after stage; each may build on the nets of those before.
 
-    It is itself a Step, so ``fit`` needs no special case; the nets given to ``fit`` are not used (give None). The nets of
-    the stages live in the State. Finished nets that are not part of the current stage are frozen and in eval mode.
-    Restoring loads the nets of stage j before it calls ``grow(j + 1, ...)``. Batches are counted from 0 in each stage.
+    It is itself a Step, so ``fit`` needs no special case; its nets are None there: those of the stages live in the
+    State. Finished nets that are not part of the current stage are frozen and in eval mode. Restoring loads the nets of
+    stage j before it calls ``grow(j + 1, ...)``. Batches are counted from 0 in each stage.
 
     Args:
         grow: ``grow(k, finished) -> Stage``; ``finished`` are the nets of stages 0 ... k - 1.
@@ -113,8 +113,12 @@ class _Growing:
     def nets(self) -> Stages:
         return Stages(self._finished, self.stage.nets, tuple(self.stage.step.trains(self.stage.nets)))
 
-    def advance(self, *, saved_nets: Any = None, saved: Saved | None = None, begin: bool = True) -> None:
-        """Finish the current stage and grow the next one; ``begin=False`` leaves its training aside."""
+    def advance(self) -> None:
+        """Finish the current stage and begin the next one."""
+        self._grow_next()
+        self._inner = self.stage.step.init(self.stage.nets, self._policy, None)
+
+    def _grow_next(self) -> None:
         if self._stage is not None:
             check_finite(self)
             self._finished = (*self._finished, self._stage.nets)
@@ -128,13 +132,9 @@ class _Growing:
         self._stage = stage
         place(stage.nets, self._device, channels_last=self._policy.channels_last(self._device))
         self._trained |= {id(p): p for p in trainable(stage.step.trains(stage.nets))}
-        if saved_nets is not None:
-            for module, state in zip(modules_of(stage.nets), saved_nets, strict=True):
-                module.load_state_dict(state)
-        if begin:
-            self._begin(stage, saved)
+        self._set_modes(stage)
 
-    def _begin(self, stage: Stage, saved: Saved | None) -> None:
+    def _set_modes(self, stage: Stage) -> None:
         current = {id(p) for net in modules_of(stage.nets) for p in net.parameters()}
         for net in modules_of(self._finished):
             if not any(id(p) in current for p in net.parameters()):
@@ -142,7 +142,6 @@ class _Growing:
         check_trained(stage.step, stage.nets)
         for module in stage.step.trains(stage.nets):
             module.train()
-        self._inner = stage.step.init(stage.nets, self._policy, saved)
 
     def update(self, batch: Any, turn: Turn) -> Metrics:
         stage, now = self.stage, turn.now - self._starts[self.number]
@@ -159,7 +158,15 @@ class _Growing:
         return {"number": self.number, "nets": weights, "inner": snapshot(self._inner)}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        *before, last = saved["nets"]
-        for weights in before:
-            self.advance(saved_nets=weights, begin=False)
-        self.advance(saved_nets=last, saved=saved["inner"])
+        for weights in saved["nets"]:
+            self._grow_next()
+            self._load(self.stage.nets, weights)
+        # Once more: grow() may have run the nets of earlier stages, and so moved their buffers.
+        for nets, weights in zip((*self._finished, self.stage.nets), saved["nets"], strict=True):
+            self._load(nets, weights)
+        self._inner = self.stage.step.init(self.stage.nets, self._policy, saved["inner"])
+
+    @staticmethod
+    def _load(nets: Any, weights: Sequence[Mapping[str, Any]]) -> None:
+        for module, state in zip(modules_of(nets), weights, strict=True):
+            module.load_state_dict(state)

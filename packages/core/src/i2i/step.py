@@ -128,7 +128,9 @@ def begin_inner(name: str, step: Step[N, B], nets: N, policy: Policy, saved: Sav
     """
     state = step.init(nets, policy, saved)
     if step.nets(nets, state) is not nets:
-        raise CompositionError(f"{name} holds a staged step, which must be the outermost; combine within grow() instead")
+        raise CompositionError(
+            f"{name} holds a staged step, which must be the outermost; combine within grow() instead"
+        )
     return state
 
 

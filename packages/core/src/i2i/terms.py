@@ -59,7 +59,8 @@ def gradient_penalty(critic: Discriminator, target: Tensor, fake: Translation) -
     """
     share = torch.rand(len(target), 1, 1, 1, device=target.device, dtype=target.dtype)
     mixed = torch.lerp(fake.image.detach().to(target.dtype), target, share)
-    return (_input_gradient(critic, mixed).flatten(1).norm(dim=1) - 1).square().mean()
+    norm: Tensor = torch.linalg.vector_norm(_input_gradient(critic, mixed).flatten(1), dim=1)
+    return (norm - 1).square().mean()
 
 
 @part(example=Example({}, ((1, 3, 16, 16),)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,17 +51,21 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
     print(
         f"training {name} on {device} in {precision}{' (auto)' if run.precision == 'auto' else ''}: {out}", flush=True
     )
-    return fit(
-        built.step,
-        nets,
-        data,
-        steps=built.length,
-        policy=policy,
-        observers=watching,
-        out=out,
-        resume=run.resume and latest(out) is not None,
-        device=device,
-    )
+    try:
+        return fit(
+            built.step,
+            nets,
+            data,
+            steps=built.length,
+            policy=policy,
+            observers=watching,
+            out=out,
+            resume=run.resume and latest(out) is not None,
+            device=device,
+        )
+    except (KeyboardInterrupt, SystemExit):
+        print(f"stopped; go on with: i2i train --resume --out {out}", file=sys.stderr)
+        raise
 
 
 def _out(entry: RecipeEntry, settings: Any, run: RunSettings) -> Path:
@@ -111,10 +116,13 @@ def _observers(built: Recipe, run: RunSettings, device: torch.device) -> Sequenc
     observers: list[Observer] = [progress, JsonLines(run.log_every)]
     if importlib.util.find_spec("tensorboard"):
         observers.append(TensorBoard(run.log_every))
-    if run.sample_every:
-        observers.append(Samples(built.preview, built.preview_batch(), run.sample_every))
+    samples = Samples(built.preview, built.preview_batch(), run.sample_every) if run.sample_every else None
+    if samples is not None:
+        observers.append(samples)
     observers += [observer(name).build(run) for name in run.observers]
-    checkpoints = Checkpoints(run.checkpoint_every, built.models, keep_last=run.keep_last, keep_every=run.keep_every)
+    checkpoints = Checkpoints(
+        run.checkpoint_every, built.models, samples=samples, keep_last=run.keep_last, keep_every=run.keep_every
+    )
     return [*observers, checkpoints]
 
 

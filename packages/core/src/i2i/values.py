@@ -86,13 +86,13 @@ def needs(value: Translation | Verdict, name: str) -> object:
         >>> needs(Verdict(logits=(torch.zeros(1, 1, 2, 2),)), "features")
         Traceback (most recent call last):
         ...
-        i2i.errors.CompositionError: this Verdict has no features (it has logits); use a part that returns them, see `i2i parts`
+        i2i.errors.CompositionError: this Verdict has no features (it has logits); use a part that has, see `i2i parts`
     """
     found = value.extras[name] if name in value.extras else getattr(value, name, ()) if name in value._fields else ()
     if isinstance(found, tuple) and not found:
         held = [f for f in value._fields if f != "extras" and getattr(value, f) != ()] + sorted(value.extras)
         raise CompositionError(
             f"this {type(value).__name__} has no {name} (it has {', '.join(held)}); "
-            "use a part that returns them, see `i2i parts`"
+            "use a part that has, see `i2i parts`"
         )
     return found

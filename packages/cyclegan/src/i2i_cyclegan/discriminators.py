@@ -86,7 +86,7 @@ def patch_discriminator(
     """
     at_least("in_channels", in_channels, 1)
     at_least("base_width", base_width, 1)
-    at_least("layers", layers, 1)
+    at_least("layers", layers, 1, 16)
     bias = norm == "instance"
     model: list[nn.Module] = [nn.Conv2d(in_channels, base_width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     width = base_width

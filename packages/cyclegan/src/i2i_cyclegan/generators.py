@@ -215,7 +215,7 @@ def _check_arguments(
     at_least("in_channels", in_channels, 1)
     at_least("out_channels", out_channels, 1)
     at_least("base_width", base_width, 1)
-    at_least("downs", downs, 1)
+    at_least("downs", downs, 1, 16)  # 2 ** 16 is wider than any image
     one_of("norm", norm, NORMS)
     if not 0 <= dropout < 1:
         raise SettingsError(f"dropout (={dropout}) must be at least 0 and below 1")

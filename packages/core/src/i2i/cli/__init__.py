@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 import traceback
@@ -37,10 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch([argument for argument in arguments if argument != "--debug"])
     except SystemExit as error:
-        return error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+            return 1
+        return error.code or 0
     except KeyboardInterrupt:
         print("i2i: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output is gone (| head); nothing may be flushed into it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -65,8 +65,18 @@ def arguments(named: str | None, flags: Sequence[str], *, resume: bool) -> tuple
         if document.recipe not in (None, entry.name):
             raise SettingsError(f"{config} is for recipe {document.recipe!r}, not for {entry.name!r}")
         run, settings = _with(document, run, settings, config)
-    run, settings = parsed(entry, flags, run, settings)
+    run, settings = parsed(entry, flags, run, _by_one_length(flags, settings))
     return entry, settings, run
+
+
+def _by_one_length(flags: Sequence[str], settings: Any) -> Any:
+    """Let ``--epochs`` say how long the run is: ``steps`` of a file or of the run before must not overrule it."""
+    if _value(flags, "--epochs") is None:
+        return settings
+    if _value(flags, "--steps") is not None:
+        raise SettingsError("--steps and --epochs both say how long the run is; give one of them")
+    steps = attrs.fields_dict(type(settings)).get("steps")
+    return settings if steps is None or steps.default is not None else attrs.evolve(settings, steps=None)
 
 
 def _saved(out: str | None) -> Document:

@@ -9,8 +9,8 @@ from torch import Tensor
 from i2i.errors import DataError, SettingsError
 
 
-def at_least(name: str, value: int, minimum: int) -> None:
-    """Refuse an argument that is no whole number from ``minimum`` on.
+def at_least(name: str, value: int, minimum: int, maximum: int | None = None) -> None:
+    """Refuse an argument that is no whole number from ``minimum`` on (and up to ``maximum``).
 
     Raises:
         SettingsError: names the argument, the value and the bound.
@@ -23,6 +23,8 @@ def at_least(name: str, value: int, minimum: int) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise SettingsError(f"{name} (={value}) must be a whole number of at least {minimum}")
+    if maximum is not None and value > maximum:
+        raise SettingsError(f"{name} (={value}) must be at most {maximum}")
 
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> None:

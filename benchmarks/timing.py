@@ -1,0 +1,110 @@
+"""Ratios of two pieces of work, timed in turn in one process.
+
+On a shared machine single times mean little; what is reported are quartiles of the ratio round by round, and the same
+for the base against itself: differences below that are noise.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+
+class Quartiles(NamedTuple):
+    q1: float
+    median: float
+    q3: float
+
+
+class Clock(NamedTuple):
+    """Seconds: of all threads of this process on a processor, and on the wall."""
+
+    cpu: float
+    wall: float
+
+    @staticmethod
+    def now() -> Clock:
+        return Clock(time.process_time(), time.perf_counter())
+
+    def since(self, start: Clock) -> Clock:
+        return Clock(self.cpu - start.cpu, self.wall - start.wall)
+
+
+def timed(work: Callable[[], object]) -> Clock:
+    start = Clock.now()
+    work()
+    return Clock.now().since(start)
+
+
+def compare(
+    benchmark: BenchmarkFixture, base: Callable[[], object], ours: Callable[[], object], *, rounds: int, warmup: int = 1
+) -> None:
+    """Run base, ours, base, ours, ..., base; write how much faster ours is into ``benchmark.extra_info``.
+
+    ``ratio_*``: CPU time of base / ours, where base is the mean of the runs before and after; ``wall_*``: the same of
+    the wall clock; ``aa_*``: base / the next base, the noise. With ``--benchmark-disable`` each runs once.
+    """
+    bases: list[Clock] = []
+    mine: list[Clock] = []
+    benchmark.pedantic(
+        lambda: mine.append(timed(ours)),
+        setup=lambda: bases.append(timed(base)),
+        rounds=rounds,
+        warmup_rounds=warmup,
+    )
+    if not benchmark.enabled:
+        return
+    bases.append(timed(base))
+    b, m = np.array(bases[warmup:]), np.array(mine[warmup:])
+    ratios = (b[:-1] + b[1:]) / 2 / m
+    record(benchmark, "ratio", ratios[:, 0])
+    record(benchmark, "wall", ratios[:, 1])
+    record(benchmark, "aa", b[:-1, 0] / b[1:, 0])
+    for name, times in (("base_cpu_s", b), ("ours_cpu_s", m)):
+        benchmark.extra_info[name] = round(float(np.median(times[:, 0])), 4)
+
+
+def record(benchmark: BenchmarkFixture, name: str, values: Any, digits: int = 3) -> Quartiles:
+    """Write the quartiles of ``values`` as ``<name>_q1``, ``<name>_median``, ``<name>_q3``."""
+    found = Quartiles(*(round(float(value), digits) for value in np.quantile(values, (0.25, 0.5, 0.75))))
+    benchmark.extra_info.update({f"{name}_{key}": value for key, value in found._asdict().items()})
+    return found
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def machine() -> dict[str, Any]:
+    """What a figure depends on, besides the code."""
+    return {
+        "device": "cpu",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "flags": [flag for flag in _flags() if flag.startswith(("avx2", "avx512f", "avx512_bf16", "amx"))],
+    }
+
+
+def _flags() -> list[str]:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return []
+    lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("flags"))
+    return next(lines, "").split()

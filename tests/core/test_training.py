@@ -1,0 +1,105 @@
+"""``train`` as a library: what demos call."""
+
+from __future__ import annotations
+
+import pytest
+
+from i2i.errors import RunError, SettingsError
+from i2i.registry import recipe
+from i2i.settings import RunSettings
+from i2i.training import train, usable_device
+
+CODE = """
+import attrs, torch
+from torch import nn
+import i2i
+
+@attrs.frozen
+class Settings:
+    steps: int = 3
+    width: int = 2
+
+made = []
+
+def build(settings, run):
+    def nets():
+        made.append(nn.Conv2d(1, settings.width, 1))
+        return i2i.nets(G=made[-1])
+    step = i2i.player(lambda n: n.G, lambda n, x: {"size": n.G(x.image).square().mean()}, torch.optim.SGD,
+                      weights={"size": 1}, lr=0.1)
+    batches = [i2i.Single(torch.ones(1, 1, 2, 2))]
+    return i2i.Recipe(nets=nets, step=step, data=lambda: batches, length=settings.steps,
+                      preview=lambda nets, batch: {"input": batch.image}, models=lambda nets: {},
+                      preview_batch=lambda: batches[0])
+"""
+PLUGIN = """
+import i2i
+@i2i.hookimpl
+def register_recipes(register): register("shrink", "shrink_code:Settings", "shrink_code:build")
+"""
+
+
+@pytest.fixture
+def settings(install):
+    """The class of settings of a toy recipe ``shrink``."""
+    install("shrink", "x-shrink", shrink_plugin=PLUGIN, shrink_code=CODE)
+    return recipe("shrink").settings()
+
+
+def _run(tmp_path, name="run", **changes):
+    return RunSettings(**{"out": tmp_path / name, "device": "cpu", "precision": "fp32"} | changes)
+
+
+def test_one_seed_gives_the_same_weights_again_and_another_others(settings, tmp_path):
+    weights = [
+        train("shrink", settings(), _run(tmp_path, f"run{index}", seed=seed)).nets.G.weight
+        for index, seed in enumerate((3, 3, 4))
+    ]
+    assert weights[0].equal(weights[1])
+    assert not weights[0].equal(weights[2])
+
+
+def test_policy_reaches_the_engine(settings, tmp_path):
+    run = train("shrink", settings(), _run(tmp_path, average=0.5))
+    assert run.batches == 3
+    assert not run.average.G.weight.equal(run.nets.G.weight)
+
+
+def test_no_samples_when_none_are_wanted(settings, tmp_path):
+    train("shrink", settings(), _run(tmp_path, sample_every=0))
+    assert (tmp_path / "run" / "metrics.jsonl").is_file()
+    assert not (tmp_path / "run" / "samples").exists()
+
+
+def test_precision_that_is_chosen_is_said(settings, tmp_path, capsys):
+    train("shrink", settings(), _run(tmp_path, precision="auto"))
+    assert " (auto): " in capsys.readouterr().out
+
+
+def test_a_folder_is_needed(settings):
+    with pytest.raises(SettingsError, match="--out RUN"):
+        train("shrink", settings(), RunSettings())
+
+
+def test_a_resumed_run_must_have_the_same_settings_and_recipe(settings, tmp_path):
+    train("shrink", settings(steps=1), _run(tmp_path))
+    with pytest.raises(RunError, match="--width is 5, but this run was begun with 2"):
+        train("shrink", settings(width=5), _run(tmp_path, resume=True))
+    assert train("shrink", settings(steps=2), _run(tmp_path, resume=True)).batches == 2
+    path = tmp_path / "run" / "settings.toml"
+    path.write_text(path.read_text().replace('"shrink"', '"grow"'))
+    with pytest.raises(RunError, match="is a run of 'grow', not of 'shrink'"):
+        train("shrink", settings(), _run(tmp_path, resume=True))
+
+
+def test_a_resume_of_nothing(settings, tmp_path):
+    with pytest.raises(RunError, match="is no run to resume"):
+        train("shrink", settings(), _run(tmp_path, resume=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_usable_device():
+    assert usable_device("cpu").type == "cpu"
+    assert usable_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(SettingsError, match=r"device \(=cuda:77\) cannot be used here"):
+        usable_device("cuda:77")

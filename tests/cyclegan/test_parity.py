@@ -1,0 +1,272 @@
+"""The recipe against a plain transcription of the authors' step, in float64 to 1e-10: spec of CycleGAN, sections 1.1-1.7."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from i2i.engine import fit
+from i2i.policy import Policy, Turn
+from i2i.values import Pair
+from i2i_cyclegan.recipe import Nets, learning_rate, make_nets, make_step
+from i2i_cyclegan.settings import Settings
+
+Weights = dict[str, Tensor]
+STEPS = 6
+TINY = Settings(base_width=4, blocks=2, discriminator_width=4, discriminator_layers=2, crop_size=16, load_size=16)
+
+
+# What the authors' code computes, in functions of weights by name.
+
+
+def conv(w: Weights, key: str, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    return functional.conv2d(x, w[f"{key}.weight"], w.get(f"{key}.bias"), stride, padding)
+
+
+def up(w: Weights, key: str, x: Tensor, output_padding: int) -> Tensor:
+    return functional.conv_transpose2d(x, w[f"{key}.weight"], w.get(f"{key}.bias"), 2, 1, output_padding)
+
+
+def norm(w: Weights, key: str, x: Tensor) -> Tensor:
+    """Batch norm where there are weights for it, else instance norm; both by the statistics of the moment."""
+    dims = (0, 2, 3) if f"{key}.weight" in w else (2, 3)
+    y = (x - x.mean(dims, keepdim=True)) / (x.var(dims, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    return y * w[f"{key}.weight"].view(-1, 1, 1) + w[f"{key}.bias"].view(-1, 1, 1) if dims[0] == 0 else y
+
+
+def reflected(x: Tensor, width: int) -> Tensor:
+    return functional.pad(x, (width,) * 4, mode="reflect")
+
+
+def resnet(w: Weights, x: Tensor) -> Tensor:
+    y = norm(w, "model.2", conv(w, "model.1", reflected(x, 3))).relu()
+    y = norm(w, "model.5", conv(w, "model.4", y, 2, 1)).relu()
+    y = norm(w, "model.8", conv(w, "model.7", y, 2, 1)).relu()
+    at = 10
+    while f"model.{at}.conv_block.1.weight" in w:
+        key = f"model.{at}.conv_block"
+        z = norm(w, f"{key}.2", conv(w, f"{key}.1", reflected(y, 1))).relu()
+        y = y + norm(w, f"{key}.6", conv(w, f"{key}.5", reflected(z, 1)))
+        at += 1
+    y = norm(w, f"model.{at + 1}", up(w, f"model.{at}", y, 1)).relu()
+    y = norm(w, f"model.{at + 4}", up(w, f"model.{at + 3}", y, 1)).relu()
+    return conv(w, f"model.{at + 7}", reflected(y, 3)).tanh()
+
+
+def unet(w: Weights, x: Tensor) -> Tensor:
+    """Three halvings."""
+    middle, inner = "model.model.1.model", "model.model.1.model.3.model"
+    x1 = functional.leaky_relu(conv(w, "model.model.0", x, 2, 1), 0.2)
+    x2 = functional.leaky_relu(norm(w, f"{middle}.2", conv(w, f"{middle}.1", x1, 2, 1)), 0.2)
+    y = norm(w, f"{inner}.4", up(w, f"{inner}.3", conv(w, f"{inner}.1", x2, 2, 1).relu(), 0))
+    y = norm(w, f"{middle}.6", up(w, f"{middle}.5", torch.cat((x2, y), 1).relu(), 0))
+    return up(w, "model.model.3", torch.cat((x1, y), 1).relu(), 0).tanh()
+
+
+def patch(w: Weights, x: Tensor) -> Tensor:
+    """Two halvings."""
+    y = functional.leaky_relu(conv(w, "model.0", x, 2, 1), 0.2)
+    y = functional.leaky_relu(norm(w, "model.3", conv(w, "model.2", y, 2, 1)), 0.2)
+    y = functional.leaky_relu(norm(w, "model.6", conv(w, "model.5", y, 1, 1)), 0.2)
+    return conv(w, "model.8", y, 1, 1)
+
+
+GAN: Mapping[str, Callable[[Tensor, bool], Tensor]] = {
+    "lsgan": lambda x, real: functional.mse_loss(x, torch.full_like(x, float(real))),
+    "vanilla": lambda x, real: functional.binary_cross_entropy_with_logits(x, torch.full_like(x, float(real))),
+    "wgan": lambda x, real: -x.mean() if real else x.mean(),
+}
+
+
+class Pool:
+    """Section 1.5, on Python's global generator."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.images = size, list[Tensor]()
+
+    def query(self, images: Tensor) -> Tensor:
+        if self.size == 0:
+            return images
+        shown = []
+        for image in images:
+            if len(self.images) < self.size:
+                self.images.append(image)
+                shown.append(image)
+            elif random.uniform(0, 1) > 0.5:
+                slot = random.randint(0, self.size - 1)
+                shown.append(self.images[slot].clone())
+                self.images[slot] = image
+            else:
+                shown.append(image)
+        return torch.stack(shown)
+
+
+class Result(NamedTuple):
+    losses: list[dict[str, float]]
+    weights: Sequence[Weights]
+
+
+def authors(start: Sequence[Weights], batches: Sequence[Pair], s: Settings, rates: Sequence[float]) -> Result:
+    """Train as section 1.6 says, and log under the authors' names."""
+    weights = [{key: value.clone().requires_grad_() for key, value in w.items()} for w in start]
+    g_a, g_b, d_b_side, d_a_side = weights[0], weights[1], weights[3], weights[2]  # the authors' D_A judges B
+    generator = resnet if s.generator == "resnet" else unet
+    gan = GAN[s.criterion]
+    opt_g, opt_d = (
+        torch.optim.Adam([*x.values(), *y.values()], lr=rates[0], betas=(0.5, 0.999), foreach=False, fused=False)
+        for x, y in ((g_a, g_b), (d_b_side, d_a_side))
+    )
+    pool_b, pool_a = Pool(s.pool_size), Pool(s.pool_size)
+    losses = []
+    for batch, rate in zip(batches, rates, strict=True):
+        for optimizer in (opt_g, opt_d):
+            optimizer.param_groups[0]["lr"] = rate
+        a, b = batch
+        fake_b = generator(g_a, a)
+        rec_a = generator(g_b, fake_b)
+        fake_a = generator(g_b, b)
+        rec_b = generator(g_a, fake_a)
+        terms = {
+            "G_A": gan(patch(d_b_side, fake_b), True),
+            "G_B": gan(patch(d_a_side, fake_a), True),
+            "cycle_A": s.cycle_weight_a * (rec_a - a).abs().mean(),
+            "cycle_B": s.cycle_weight_b * (rec_b - b).abs().mean(),
+        }
+        if s.identity_weight > 0:
+            terms["idt_A"] = s.cycle_weight_b * s.identity_weight * (generator(g_a, b) - b).abs().mean()
+            terms["idt_B"] = s.cycle_weight_a * s.identity_weight * (generator(g_b, a) - a).abs().mean()
+        opt_g.zero_grad()
+        sum(terms.values()).backward()  # type: ignore[union-attr]
+        opt_g.step()
+
+        shown_b, shown_a = pool_b.query(fake_b.detach()), pool_a.query(fake_a.detach())
+        terms["D_A"] = (gan(patch(d_b_side, b), True) + gan(patch(d_b_side, shown_b), False)) * 0.5
+        terms["D_B"] = (gan(patch(d_a_side, a), True) + gan(patch(d_a_side, shown_a), False)) * 0.5
+        opt_d.zero_grad()
+        terms["D_A"].backward()
+        terms["D_B"].backward()
+        opt_d.step()
+        losses.append({name: term.item() for name, term in terms.items()})
+    return Result(losses, [{key: value.detach() for key, value in w.items()} for w in weights])
+
+
+# The recipe, in the same terms.
+
+
+def renamed(metrics: Mapping[str, Tensor], s: Settings) -> dict[str, float]:
+    """Our unweighted terms under the authors' names, weighted."""
+    cycles, half = (s.cycle_weight_a, s.cycle_weight_b), 0.5
+    names = {
+        "G_A": ("g/adv_b", 1.0), "G_B": ("g/adv_a", 1.0), "D_A": ("d/b", half), "D_B": ("d/a", half),
+        "cycle_A": ("g/cycle_a", cycles[0]), "cycle_B": ("g/cycle_b", cycles[1]),
+    }  # fmt: skip
+    if s.identity_weight > 0:
+        names["idt_A"] = ("g/identity_b", s.identity_weight * cycles[1])
+        names["idt_B"] = ("g/identity_a", s.identity_weight * cycles[0])
+    assert set(metrics) == {"g/total", "d/total"} | {ours for ours, _ in names.values()}
+    return {theirs: weight * metrics[ours].item() for theirs, (ours, weight) in names.items()}
+
+
+def parameters(net: nn.Module) -> Weights:
+    return {name: value.detach().clone() for name, value in net.named_parameters()}
+
+
+def dead(name: str, net: nn.Module) -> bool:
+    """Tell whether ``name`` is a bias right before an instance norm: its gradient is rounding noise."""
+    module, _, kind = name.rpartition(".")
+    parent, _, position = module.rpartition(".")
+    layers = net.get_submodule(parent)
+    after = layers[int(position) + 1] if isinstance(layers, nn.Sequential) and int(position) + 1 < len(layers) else None
+    return kind == "bias" and isinstance(after, nn.InstanceNorm2d)
+
+
+def beginning(settings: Settings, batch: int = 2, size: int = 16) -> tuple[Nets, list[Pair]]:
+    """Nets with weights that matter, and some batches, in float64."""
+    torch.manual_seed(11)
+    nets = make_nets(settings)
+    for net in nets:
+        net.double()
+        with torch.no_grad():
+            for name, value in net.named_parameters():
+                value.normal_(1 if value.ndim == 1 and name.endswith("weight") else 0, 0.3)
+    images = torch.rand(2, STEPS, batch, 3, size, size, dtype=torch.float64) * 2 - 1
+    return nets, [Pair(a, b) for a, b in images.unbind(1)]
+
+
+def assert_equal(nets: Nets, ours: list[dict[str, float]], theirs: Result) -> None:
+    for mine, wanted in zip(ours, theirs.losses, strict=True):
+        assert mine == pytest.approx(wanted, rel=1e-10, abs=1e-10)
+    moved = 0.0
+    for net, wanted_weights in zip(nets, theirs.weights, strict=True):
+        live = {name: value for name, value in net.named_parameters() if not dead(name, net)}
+        assert len(live) >= len(wanted_weights) / 2
+        for name, value in live.items():
+            torch.testing.assert_close(value.detach(), wanted_weights[name], rtol=1e-10, atol=1e-10, msg=name)
+            moved = max(moved, value.grad.abs().max().item() if value.grad is not None else 0.0)
+    assert moved > 0
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {"cycle_weight_a": 10.0, "cycle_weight_b": 7.0},
+    "identity off": {"identity_weight": 0.0},
+    "pool fills and is full": {"pool_size": 3},
+    "no pool": {"pool_size": 0},
+    "vanilla": {"criterion": "vanilla", "pool_size": 2},
+    "batch norm U-Net": {"generator": "unet", "downs": 3, "norm": "batch", "discriminator_norm": "batch", "pool_size": 3},
+    "the authors' wgan": {"criterion": "wgan", "reference": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_update_is_the_authors_step(variant: str) -> None:
+    settings = attrs_evolved(TINY, VARIANTS[variant])
+    nets, batches = beginning(settings)
+    start = [parameters(net) for net in nets]
+    random.seed(5)
+    theirs = authors(start, batches, settings, [2e-4] * STEPS)
+
+    step, policy = make_step(settings, 2e-4), Policy()
+    random.seed(5)
+    state = step.init(nets, policy, None)
+    ours = []
+    for now, batch in enumerate(batches):
+        state, metrics = step.update(nets, state, batch, Turn(policy, now))
+        ours.append(renamed(metrics, settings))
+    assert_equal(nets, ours, theirs)
+
+
+def test_fit_is_the_authors_training_with_their_learning_rates() -> None:
+    """One batch in each of six epochs, three of them steady; patches of 70 pixels on images of 24."""
+    changes = {"discriminator_layers": 2, "pool_size": 2, "reference": True, "lr": 1e-3}
+    settings = attrs_evolved(TINY, changes)
+    nets, batches = beginning(settings, batch=1, size=24)
+    start = [parameters(net) for net in nets]
+    rates = [1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3, 0.0]
+    random.seed(3)
+    theirs = authors(start, batches, settings, rates)
+
+    seen: list[dict[str, float]] = []
+
+    class Log:
+        every = 1
+
+        def __call__(self, now: Any) -> None:
+            seen.append(renamed({name: torch.tensor(v) for name, v in now.metrics.items()}, settings))
+
+    step = make_step(settings, learning_rate(settings, length=STEPS, per_epoch=1))
+    random.seed(3)
+    run = fit(step, nets, batches, steps=STEPS, observers=[Log()], device="cpu")
+    assert run.batches == STEPS
+    assert_equal(run.nets, seen, theirs)
+
+
+def attrs_evolved(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    import attrs
+
+    return attrs.evolve(settings, **changes)
