@@ -522,15 +522,15 @@ LATE: dict[str, tuple[Callable[[], Step[Any, Any]], str]] = {
         "d: the loss takes 2 arguments; here it must be loss(nets, batch, shared), "
         "since the alternate around it shares",
     ),
-    "live missing": (shared_by(translate, None), "g: share() runs nets trained by g, so say live='g'"),
-    "live is the wrong player": (shared_by(translate, "d"), "g: share() runs nets trained by g, but live='d'"),
+    "live missing": (shared_by(translate, None), "share() runs nets trained by g, so say live='g'"),
+    "live is the wrong player": (shared_by(translate, "d"), "share() runs nets trained by g, but live='d'"),
     "share runs the net of another player too": (
         shared_by(uses_d, "g"),
-        "g: share() runs nets trained by d, but live='g'",
+        "share() runs nets trained by d, but live='g'",
     ),
     "live for nothing": (
         shared_by(reads_only, "g"),
-        "g: live='g', but share() runs no net that it trains; leave live out",
+        "live='g', but share() runs no net that it trains; leave live out",
     ),
     "replayed around the live player": (
         lambda: alternate(share=translate, live="g", g=replayed(2, ("fake",), PLAYERS["g"]()), d=PLAYERS["d"]()),

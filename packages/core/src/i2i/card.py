@@ -17,7 +17,7 @@ tags:
 
 # {title}
 
-An image-to-image model, saved by [i2i](https://pypi.org/project/i2i-core/).
+An image-to-image model, saved by i2i (`pip install i2i-core`).
 {picture}
 | | |
 |---|---|

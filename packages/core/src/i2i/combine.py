@@ -69,6 +69,8 @@ def alternate(
         if share is not None:
             parts = split(batch, turn.policy.accumulate)
             common = _Common(lambda part: share(nets, part), parts, sharing, turn.policy)
+            if not sharing.checked:
+                common.see(0)  # so that a mistake in share is found, and told, before any player moves
         metrics: dict[str, Tensor] = {}
         for name, step in steps.items():
             shared = turn.shared if common is None else _View(common, live=name == live)

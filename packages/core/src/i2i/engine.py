@@ -85,8 +85,8 @@ def fit(
     """
     policy = policy or Policy()
     length = _length(step, steps)
-    if resume and out is None:
-        raise RunError("resume=True needs out=..., the folder of the run to go on with")
+    if out is None:
+        _check_no_out(observers, resume=resume)
     where = torch.device(device) if device is not None else best_device()
     with ExitStack() as stack:
         stack.enter_context(backend_flags(policy, where))
@@ -255,6 +255,14 @@ def backend_flags(policy: Policy, device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _check_no_out(observers: Sequence[Observer], *, resume: bool) -> None:
+    if resume:
+        raise RunError("resume=True needs out=..., the folder of the run to go on with")
+    writers = [type(observer).__name__ for observer in observers if getattr(observer, "writes", False)]
+    if writers:
+        raise RunError(f"{', '.join(writers)}: these write files; fit() needs out=..., a folder for the run")
 
 
 def _length(step: Step[Any, Any], steps: int | None) -> int:

@@ -44,7 +44,10 @@ class Seen(NamedTuple):
 
 
 class Observer(Protocol):
-    """Called each ``every`` batches and after the last one. A method ``close()``, where there is one, ends it."""
+    """Called each ``every`` batches and after the last one.
+
+    A method ``close()``, where there is one, ends it; an attribute ``writes`` that is true says that it needs ``out``.
+    """
 
     @property
     def every(self) -> int:
@@ -61,6 +64,10 @@ class _Due:
         if every < 1:
             raise SettingsError(f"an observer is due every {every} batches; it must be 1 or more")
         self.every = every
+
+
+class _Writer(_Due):
+    writes = True
 
 
 class Progress(_Due):
@@ -85,7 +92,7 @@ class Progress(_Due):
             self._bar.close()
 
 
-class JsonLines(_Due):
+class JsonLines(_Writer):
     """``metrics.jsonl``: one JSON object per line, ``{"batch": 100, "g/adv_a": 0.25, ...}``, and no times.
 
     Rows of a resumed run that lie beyond its checkpoint are dropped when they come again, so that the file ends as
@@ -120,7 +127,7 @@ class JsonLines(_Due):
         fresh.replace(path)
 
 
-class TensorBoard(_Due):
+class TensorBoard(_Writer):
     """Curves in ``tensorboard/``; needs the extra ``i2i-core[tensorboard]``."""
 
     def __init__(self, every: int = 10) -> None:
@@ -143,7 +150,7 @@ class TensorBoard(_Due):
             self._writer.close()
 
 
-class Samples(_Due):
+class Samples(_Writer):
     """``samples/batch-N.png``: a grid of a fixed batch, translated by the nets to be used.
 
     Args:
@@ -172,7 +179,7 @@ class Samples(_Due):
             return grid(self._preview(nets, batch))
 
 
-class Checkpoints(_Due):
+class Checkpoints(_Writer):
     """A checkpoint to resume from, and ``model/``: what is saved for use.
 
     Args:

@@ -72,9 +72,11 @@ class Optimizing:
             self._scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is to be saved."""
+        """Return what is to be saved: all but the learning rate, which follows from the batch."""
         scaler = None if self._scaler is None else self._scaler.state_dict()
-        return {"optimizer": self._optimizer.state_dict(), "scaler": scaler}
+        saved = self._optimizer.state_dict()
+        groups = [{key: value for key, value in group.items() if key != "lr"} for group in saved["param_groups"]]
+        return {"optimizer": {**saved, "param_groups": groups}, "scaler": scaler}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what was saved."""

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from i2i.tree import tree_map
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
@@ -20,7 +22,7 @@ def together(net: nn.Module, *images: Tensor) -> tuple[Any, ...]:
     """Return ``net(image)`` for each of ``images (b, c, h, w)``, computed in one pass where that is exact.
 
     It is exact where the net treats samples apart: one pass for nets with instance norm or none, one pass per input for
-    batch norm, active dropout and spectral norm, and for inputs of unequal shapes.
+    batch norm, active dropout, spectral norm and running statistics, and for inputs of unequal shapes.
 
     Example:
         >>> a, b = together(nn.Conv2d(3, 1, 1), torch.zeros(1, 3, 2, 2), torch.ones(2, 3, 2, 2))
@@ -36,12 +38,19 @@ def together(net: nn.Module, *images: Tensor) -> tuple[Any, ...]:
 
 
 def _mixes_samples(net: nn.Module) -> bool:
-    """Tell whether a result depends on the rest of its batch, on chance, or on the number of passes (spectral norm)."""
-    for module in net.modules():
-        if isinstance(module, _BATCH_NORMS) and (module.training or not module.track_running_stats):
-            return True
-        if isinstance(module, _DROPOUTS) and module.training and module.p > 0:
-            return True
-        if module.training and parametrize.is_parametrized(module):
-            return True
-    return False
+    """Tell whether results or buffers depend on the rest of a batch, on chance, or on the number of passes."""
+    return any(_mixes(module) for module in net.modules())
+
+
+def _mixes(module: nn.Module) -> bool:
+    if isinstance(module, _BATCH_NORMS):
+        return module.training or not module.track_running_stats
+    if not module.training:
+        return False
+    if isinstance(module, _INSTANCE_NORMS):
+        return module.track_running_stats
+    if isinstance(module, _DROPOUTS):
+        return module.p > 0
+    # Spectral norm moves on with each pass, in both of the forms that torch has.
+    old_form = any(isinstance(hook, SpectralNorm) for hook in module._forward_pre_hooks.values())
+    return old_form or parametrize.is_parametrized(module)

@@ -30,7 +30,7 @@ class Settings:
     preprocess: Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"] = "resize_and_crop"
     """How images are brought to size."""
     flip: bool = True
-    """Mirror every second image."""
+    """Mirror images at random, one in two."""
     serial: bool = False
     """Take the images in the order of their names instead of shuffled."""
     max_images: int | None = attrs.field(default=None, validator=at_least(1))

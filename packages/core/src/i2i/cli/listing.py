@@ -28,7 +28,8 @@ def parts() -> None:
 def _first_line(load: Callable[[], Any]) -> str:
     """Say the first line of a docstring; a part that cannot be imported must not break the list."""
     try:
-        return (inspect.getdoc(load()) or "").partition("\n")[0]
+        loaded = load()
+        return getattr(loaded, "about", "") or (inspect.getdoc(loaded) or "").partition("\n")[0]
     except PluginError as error:
         return f"BROKEN: {' '.join(str(error).split())}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,7 +118,8 @@ def parsed(entry: RecipeEntry, flags: Sequence[str], run: RunSettings, settings:
     }
     fields = {name: attrs.field(type=kind) for name, kind in types.items()}
     target: Any = attrs.make_class("Arguments", fields, frozen=True)
-    target.__doc__ = f"Train {entry.name} of {entry.distribution}."
+    about = (inspect.getdoc(entry.settings()) or "").partition("\n")[0]
+    target.__doc__ = f"Train {entry.name} of {entry.distribution}. {about}"
     known = record_flags(run) | record_flags(settings) | {"--config": Path}
     result = parse(target, flags, f"i2i train {entry.name}", known, target(run, settings, None))
     run, settings = absolute(result.run), absolute(result.settings)

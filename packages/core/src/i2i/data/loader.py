@@ -226,7 +226,7 @@ def unpaired(
         crop_size: in pixels.
         preprocess: how images are brought to size.
         multiple: sides without a crop are rounded to it.
-        flip: mirror every second image.
+        flip: mirror images at random, one in two.
         channels: 3 (colour) or 1 (grey), for both domains or for each.
         batch_size: images of each domain in a batch.
         seed: every shuffle, draw, crop and flip follows from (seed, epoch, position).

@@ -43,7 +43,7 @@ class TransformSettings:
             ``none``: as it is.
         load_size: in pixels.
         crop_size: side of the square crop, in pixels.
-        flip: mirror every second image.
+        flip: mirror images at random, one in two.
         multiple: without a crop, sides are rounded to multiples of it, as the nets need.
 
     Raises:

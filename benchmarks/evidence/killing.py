@@ -1,0 +1,191 @@
+"""Kill a training with SIGKILL, resume it, and hold what it leaves against an undisturbed run, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+STEPS = 45
+EVERY = 7  # batches between two checkpoints
+COMMON = (
+    f"--steps {STEPS} --log-every 1 --checkpoint-every {EVERY} --sample-every 20 --device cpu "
+    "--load-size 18 --crop-size 16 --base-width 4 --discriminator-width 4 --discriminator-layers 1"
+)
+KINDS: Mapping[str, str] = {
+    "resnet": "--blocks 1 --dropout 0.3 --pool-size 3 --precision fp32",
+    "unet": "--generator unet --downs 2 --norm batch --discriminator-norm batch --pool-size 5 --batch-size 2 "
+    "--average 0.9 --accumulate 2 --precision fp32",
+    "wgan": "--blocks 1 --criterion wgan --dropout 0.5 --pool-size 2 --workers 1 --precision bf16",
+}
+"""Tiny runs with all that a checkpoint must hold: dropout, pools, running statistics, averages, random penalties."""
+
+Start = Callable[[Sequence[str], Path], "Running"]
+
+
+class Running(NamedTuple):
+    """A process that trains: ``pid``, ``alive()``, and ``wait()``, which returns its exit code."""
+
+    pid: int
+    alive: Callable[[], bool]
+    wait: Callable[[], int | None]
+
+
+class Moment(NamedTuple):
+    """When to kill: ``delay`` seconds after batch ``batch``, or in the next checkpoint that is written after it."""
+
+    batch: int
+    delay: float
+    writing: bool
+
+
+class Outcome(NamedTuple):
+    """What came of a kill: batch and checkpoint that were reached, whether one was half written, what differs."""
+
+    kind: str
+    batch: int
+    checkpoint: int
+    half_written: bool
+    differs: Sequence[str]
+
+
+def by_command(arguments: Sequence[str], log: Path) -> Running:
+    """Start the command ``i2i``, as a user does."""
+    with log.open("ab") as file:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        command = [str(Path(sys.executable).with_name("i2i")), *arguments]
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+    return Running(process.pid, lambda: process.poll() is None, process.wait)
+
+
+def by_fork(arguments: Sequence[str], log: Path) -> Running:
+    """Start the same in a fork of a process that has imported everything: seconds faster."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch._dynamo", "datasets", "i2i.training", "i2i_cyclegan.recipe"])
+    process = context.Process(target=_command, args=(list(arguments), str(log)))
+    process.start()
+    assert process.pid is not None
+
+    def wait() -> int | None:
+        process.join()
+        return process.exitcode
+
+    return Running(process.pid, process.is_alive, wait)
+
+
+def _command(arguments: list[str], log: str) -> None:
+    import torch
+
+    from i2i.cli import main
+
+    torch.set_num_threads(1)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.exit(main(arguments))
+
+
+def write_photographs(folder: Path) -> Path:
+    """Write small pictures of noise: five of A, four of B."""
+    from PIL import Image
+
+    draws = np.random.default_rng(0)
+    for domain, count in (("trainA", 5), ("trainB", 4)):
+        (folder / domain).mkdir(parents=True)
+        for index in range(count):
+            pixels = draws.integers(0, 256, (20, 22, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / domain / f"{index}.png")
+    return folder
+
+
+def train(kind: str, data: Path, out: Path, start: Start) -> Running:
+    """Start a training from the beginning."""
+    arguments = f"train cyclegan {COMMON} {KINDS[kind]} --seed 5".split()
+    return start([*arguments, "--data", str(data), "--out", str(out)], out.with_suffix(".log"))
+
+
+def finish(running: Running, out: Path) -> dict[str, str]:
+    """Wait for the end and return what the run leaves: digests by path."""
+    code = running.wait()
+    if code != 0:
+        log = out.with_suffix(".log").read_text(errors="replace")
+        raise RuntimeError(f"the training ended with code {code}:\n{log[-2000:]}")
+    return left(out)
+
+
+def left(out: Path) -> dict[str, str]:
+    """Return digests of all files but those that hold times or the place of the run."""
+    files = {path.relative_to(out): path for path in sorted(out.rglob("*")) if path.is_file()}
+    ignored = ("tensorboard", "settings.toml", ".lock")
+    return {
+        str(name): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if name.parts[0] not in ignored
+    }
+
+
+def killed_and_resumed(
+    kind: str, data: Path, out: Path, moment: Moment, undisturbed: Mapping[str, str], start: Start, again: Start
+) -> Outcome:
+    """Kill a training at a moment and resume it to its end."""
+    running = train(kind, data, out, start)
+    _wait_for(moment, out, running)
+    _kill(running)
+    reached, half = last_batch(out), bool(_half_written(out))
+    checkpoint = max((int(path.name[5:]) for path in (out / "checkpoints").glob("step-*")), default=0)
+    files = finish(again(["train", "--resume", "--out", str(out)], out.with_suffix(".log")), out)
+    differs = sorted(name for name in {*files, *undisturbed} if files.get(name) != undisturbed.get(name))
+    return Outcome(kind, reached, checkpoint, half, differs)
+
+
+def moments(count: int, seed: int) -> list[Moment]:
+    """Draw moments between the first batch and the last but a few; every third in the writing of a checkpoint."""
+    draws = random.Random(seed)
+    return [Moment(draws.randrange(1, STEPS - EVERY - 1), draws.random() * 0.1, i % 3 == 1) for i in range(count)]
+
+
+def last_batch(out: Path) -> int:
+    """Return the batch of the last whole line of metrics; 0 where there is none."""
+    path = out / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    record: dict[str, Any] = json.loads(lines[-1]) if lines else {"batch": 0}
+    return int(record["batch"])
+
+
+def _half_written(out: Path) -> list[Path]:
+    """Return what is under way: hidden folders beside the checkpoints and the models."""
+    return [*(out / "checkpoints").glob(".step-*"), *(out / "model").glob(".*")]
+
+
+def _wait_for(moment: Moment, out: Path, running: Running) -> None:
+    while last_batch(out) < moment.batch:
+        _check_alive(running)
+        time.sleep(0.001)
+    if not moment.writing:
+        time.sleep(moment.delay)
+        return
+    while not _half_written(out):
+        _check_alive(running)
+
+
+def _check_alive(running: Running) -> None:
+    if not running.alive():
+        raise RuntimeError("the training ended before it could be killed")
+
+
+def _kill(running: Running) -> None:
+    import signal
+
+    os.kill(running.pid, signal.SIGKILL)
+    if running.wait() != -signal.SIGKILL:
+        raise RuntimeError("the training ended before it could be killed")

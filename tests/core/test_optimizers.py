@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from i2i.checkpoint import snapshot
+from i2i.errors import CompositionError
+from i2i.optimizers import Optimizing
+from i2i.policy import Dial, Policy
+
+Factory = Callable[..., torch.optim.Optimizer]
+optim = torch.optim
+FACTORIES: dict[str, Factory] = {
+    "Adam": functools.partial(optim.Adam, betas=(0.5, 0.999)),
+    "Adam, not fused": functools.partial(optim.Adam, fused=False),
+    "Adam, foreach": functools.partial(optim.Adam, foreach=True),
+    "AdamW": functools.partial(optim.AdamW, weight_decay=0.1),
+    "SGD": optim.SGD,
+    "SGD with momentum": functools.partial(optim.SGD, momentum=0.9, nesterov=True),
+    "Adagrad": optim.Adagrad,
+    "RMSprop": optim.RMSprop,
+    "Adadelta": optim.Adadelta,
+    "Adamax": optim.Adamax,
+    "NAdam": optim.NAdam,
+    "RAdam": optim.RAdam,
+    "Rprop": optim.Rprop,
+    "a lambda": lambda parameters, lr: optim.Adam(parameters, lr=lr, betas=(0.5, 0.9)),
+}
+
+
+def make_parameters() -> list[nn.Parameter]:
+    torch.manual_seed(0)
+    return [nn.Parameter(torch.randn(3, 2, dtype=torch.float64)), nn.Parameter(torch.randn(2, dtype=torch.float64))]
+
+
+def set_gradients(parameters: list[nn.Parameter], now: int) -> None:
+    draw = torch.Generator().manual_seed(now)
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
+
+
+def rate(now: int) -> float:
+    return 0.1 / (1 + now)
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_the_schedule_reaches_every_optimiser_also_when_it_goes_on_as_saved(name: str) -> None:
+    plain, ours = make_parameters(), make_parameters()
+    reference = FACTORIES[name](plain, lr=rate(0))
+    optimizing = Optimizing(FACTORIES[name], ours, rate, Policy())
+    for now in range(5):
+        if now == 3:
+            saved = copy.deepcopy(snapshot(optimizing.state_dict()))
+            optimizing = Optimizing(FACTORIES[name], ours, rate, Policy())
+            optimizing.load_state_dict(saved)
+        for group in reference.param_groups:
+            group["lr"] = rate(now)
+        optimizing.turn(now)
+        for parameters in (plain, ours):
+            set_gradients(parameters, now)
+        reference.step()
+        optimizing.step()
+    # 1e-10: torch takes up a float32 number of NAdam's as float64.
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-10)
+    assert not torch.equal(ours[0], make_parameters()[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "fused"), [("Adam", True), ("SGD", True), ("Adam, not fused", False), ("Adam, foreach", None)]
+)
+def test_the_fused_form_is_asked_for_unless_another_is_chosen(name: str, fused: bool | None) -> None:
+    optimizing = Optimizing(FACTORIES[name], make_parameters(), 0.1, Policy())
+    (group,) = optimizing.state_dict()["optimizer"]["param_groups"]
+    assert group["fused"] is fused
+    assert "lr" not in group  # it follows from the batch
+
+
+def test_gradients_start_from_the_weights_shared_among_micro_batches() -> None:
+    weights = Dial((3.0, 6.0), torch.float64, torch.device("cpu"))
+    optimizing = Optimizing(optim.Adam, make_parameters(), 0.1, Policy())
+    assert [gradient.item() for gradient in optimizing.scaled(weights, 1)] == [3, 6]
+    assert [gradient.item() for gradient in optimizing.scaled(weights, 3)] == [1, 2]
+    half = Optimizing(optim.Adam, make_parameters(), 0.1, Policy(precision="fp16"))
+    assert [gradient.item() for gradient in half.scaled(weights, 3)] == [2.0**16, 2.0**17]
+
+
+@pytest.mark.parametrize("name", ["RMSprop", "a lambda", "Adam, not fused", "Adam, foreach"])
+def test_fp16_is_refused_without_a_fused_form(name: str) -> None:
+    with pytest.raises(
+        CompositionError, match="^fp16 needs an optimiser with a fused form, such as Adam; .* has none$"
+    ):
+        Optimizing(FACTORIES[name], make_parameters(), 0.1, Policy(precision="fp16"))
+
+
+def test_fp16_undoes_its_loss_scale() -> None:
+    plain, ours = ([nn.Parameter(torch.ones(3))] for _ in range(2))
+    reference = optim.SGD(plain, lr=0.1)
+    optimizing = Optimizing(optim.SGD, ours, 0.1, Policy(precision="fp16"))
+    (scale,) = optimizing.scaled(Dial((1.0,), torch.float32, torch.device("cpu")), 1)
+    for parameters, factor in ((plain, torch.tensor(1.0)), (ours, scale)):
+        parameters[0].grad = torch.tensor([1.0, -2.0, 3.0]) * factor
+    reference.step()
+    optimizing.step()
+    torch.testing.assert_close(ours, plain)
+
+
+def test_state_holds_nothing_but_what_a_checkpoint_can_hold() -> None:
+    optimizing = Optimizing(optim.Adam, make_parameters(), rate, Policy(precision="fp16"))
+    saved: Any = snapshot(optimizing.state_dict())
+    assert set(saved) == {"optimizer", "scaler"}
+    assert saved["scaler"]["scale"] == 2.0**16

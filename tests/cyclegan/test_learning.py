@@ -1,0 +1,44 @@
+"""Training learns: a short run of the demo on real photographs, seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+import torch
+
+from i2i.models import load
+from i2i.settings import RunSettings
+from i2i.training import train
+from i2i_cyclegan import demo
+from i2i_cyclegan.recipe import make_nets
+
+STEPS = 100  # of the demo's 1600
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Other jobs on the machine then cost time in proportion; threads that wait for each other cost far more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_short_run_learns_what_is_held_out(tmp_path: Path) -> None:
+    """Measured at 100 steps: 19.1 dB, against 14.3 dB for the input itself; SSIM 0.58, against 0.35 at the start."""
+    settings = attrs.evolve(demo.SETTINGS, steps=STEPS)
+    held_out = demo.write_data(tmp_path / "data")
+    unchanged = demo.baselines(tmp_path / "data", held_out)["input itself"]
+    torch.manual_seed(0)
+    before = demo.evaluate(make_nets(settings).G, held_out)
+
+    run = RunSettings(data=tmp_path / "data", out=tmp_path / "run", seed=0, device="cpu", sample_every=0)
+    train("cyclegan", settings, run)
+
+    after = demo.evaluate(load(tmp_path / "run" / "model" / "a2b"), held_out)
+    assert after.psnr >= unchanged.psnr + 3
+    assert after.ssim > before.ssim

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import shlex
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+import i2i
+from i2i import hookspecs, registry
+from i2i.cli import COMMANDS, main
+from i2i.plugins import HOOKS
+from i2i.settings import RunSettings, flag
+
+ROOT = Path(__file__).resolve().parents[2]
+EXECUTED = ("docs/concepts.md", "docs/cyclegan.md", "packages/cyclegan/README.md")
+
+
+@pytest.mark.parametrize("name", EXECUTED)
+def test_python_blocks_run(page, images, name, tmp_path, monkeypatch):
+    images(tmp_path, "data/trainA", "data/trainB", size=40)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "page"}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for number, code in enumerate(page(name).blocks("python")):
+        if ">>>" not in code:
+            exec(compile(code, name, "exec"), names)
+            continue
+        test = doctest.DocTestParser().get_doctest(code, names, f"{name}, block {number}", name, 0)
+        runner.run(test, clear_globs=False)
+        names |= test.globs
+    assert runner.summarize(verbose=False).failed == 0
+
+
+def test_no_code_is_left_out(pages):
+    elsewhere = {"README.md", "docs/write-a-plugin.md", "docs/plugin-hooks.md"}  # run or compared by tests of their own
+    assert {str(page.path.relative_to(ROOT)) for page in pages if page.blocks("python")} == {*EXECUTED, *elsewhere}
+
+
+def test_links_lead_somewhere(pages):
+    for page in pages:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.text):
+            if "://" in target:
+                continue
+            path, _, anchor = target.partition("#")
+            found = (page.path.parent / path) if path else page.path
+            assert found.exists(), f"{page.path}: {target}"
+            if anchor:
+                assert anchor in _anchors(found), f"{page.path}: {target}"
+
+
+def _anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_reached_from_the_readme(page):
+    seen, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or path.suffix != ".md":
+            continue
+        seen.add(path)
+        links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page(str(path.relative_to(ROOT))).text)
+        waiting += [(path.parent / link).resolve() for link in links if "://" not in link]
+    assert set(ROOT.glob("docs/*.md")) <= seen
+
+
+def test_every_public_name_is_explained(page):
+    table = page("docs/concepts.md").text.partition("## Public names")[2]
+    first_cells = "\n".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
+    documented = set(re.findall(r"`(\w+)`", first_cells))
+    assert documented == set(i2i.__all__)
+
+
+def test_registered_names_are_explained(pages):
+    text = "\n".join(page.text for page in pages)
+    tables = registry.registry().tables
+    names = [part.name.removeprefix("core/") for part in tables.parts.all()] + tables.recipes.names()
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_hooks_have_the_documented_signatures(page):
+    text = page("docs/plugin-hooks.md").text
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == list(HOOKS)
+    for section in text.split("\n## ")[1:]:
+        hook = section.partition("\n")[0]
+        code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0]
+        documented = {node.name: _signature(node) for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+        real = {hook: getattr(hookspecs, hook)} | _callbacks(hook)
+        assert documented == {name: _signature(_parsed(function)) for name, function in real.items()}
+
+
+def _callbacks(hook: str) -> dict[str, object]:
+    """Return what a hook is given to call, by the names under which the page documents it."""
+    (parameter,) = inspect.signature(getattr(hookspecs, hook)).parameters.values()
+    methods = vars(getattr(hookspecs, parameter.annotation)).items()
+    public = {name: method for name, method in methods if name == "__call__" or not name.startswith("_")}
+    return {parameter.name if name == "__call__" else name: method for name, method in public.items()}
+
+
+def _parsed(function: object) -> ast.stmt:
+    return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]  # type: ignore[arg-type]
+
+
+def _signature(node: ast.stmt) -> tuple[str, str]:
+    assert isinstance(node, ast.FunctionDef)
+    assert node.returns is not None
+    node.args.posonlyargs = [argument for argument in node.args.posonlyargs if argument.arg != "self"]
+    return ast.unparse(node.args), ast.unparse(node.returns)
+
+
+def _commands(text: str) -> list[list[str]]:
+    """Return the lines of shell blocks that call i2i or make, split into words."""
+    blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [words for words in lines if words and words[0] in ("i2i", "make")]
+
+
+def test_commands_and_flags_exist(pages):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    every_run = {field.name for field in attrs.fields(RunSettings)} | {"config", "steps"}
+    for page in pages:
+        for program, command, *words in _commands(page.text):
+            flags = [word for word in words if word.startswith("--")]
+            if program == "make":
+                assert command in targets, f"{page.path}: make {command}"
+                continue
+            assert command in COMMANDS, f"{page.path}: i2i {command}"
+            known = every_run | _settings_of(words) if command == "train" else _parameters(COMMANDS[command][0])
+            known = {flag(name) for name in known} | {"--help"}
+            assert set(flags) <= known, f"{page.path}: i2i {command} {flags}"
+
+
+def _settings_of(words: list[str]) -> set[str]:
+    recipes = registry.registry().tables.recipes
+    entry = recipes.find(words[0]) if words else None
+    return set() if entry is None else {field.name for field in attrs.fields(entry.settings())}
+
+
+def _parameters(reference: str) -> set[str]:
+    module, _, name = reference.partition(":")
+    return set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+
+
+def test_make_targets_and_flags_in_the_text_exist(pages):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for page in pages:
+        assert set(re.findall(r"`make ([a-z-]+)`", page.text)) <= targets, page.path
+
+
+def test_nothing_private_is_named(pages):
+    hosts = r"pypi\.org|pythonhosted|registry\.|index-url|localhost|127\.0\.0\.1"
+    for page in pages:
+        found = re.findall(rf"/(?:work|tmp|home|root|opt)/|{hosts}", page.text)
+        assert not found, f"{page.path} names {found}"
+
+
+@pytest.fixture
+def recolour(page, tmp_path, monkeypatch):
+    """The plugin of the page, installed as pip would: its files and its metadata on sys.path."""
+    files = page("docs/write-a-plugin.md").files()
+    project = tomllib.loads(files["pyproject.toml"])["project"]
+    site = tmp_path / "site"
+    for name, text in files.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(text)
+    (site / "i2i_recolour" / "__init__.py").touch()
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    points = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["i2i"].items())
+    (info / "entry_points.txt").write_text(f"[i2i]\n{points}")
+    monkeypatch.syspath_prepend(str(site))
+    registry.registry.cache_clear()
+    yield site
+    registry.registry.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("i2i_recolour")]:
+        del sys.modules[name]
+
+
+def test_the_plugin_of_the_page_trains(recolour, images, tmp_path, capsys):
+    data, out = images(tmp_path / "data", "trainA", "trainB", "testA", size=20), tmp_path / "run"
+    assert main(["plugins"]) == 0
+    assert re.search(r"recolour +i2i-recolour 0\.1\.0 +i2i_recolour\.plugin +ok", capsys.readouterr().out)
+    assert registry.part("recolour/generator").kind == "generator"
+    small = ["--crop-size", "16", "--base-width", "2", "--device", "cpu"]
+    run = ["train", "recolour", "--data", str(data), "--out", str(out), "--steps", "2", "--observers", "diary"]
+    assert main([*run, *small]) == 0
+    assert re.fullmatch(r"batch 1: 0\.\d+\nbatch 2: 0\.\d+\n", (out / "diary.txt").read_text())
+    translated = tmp_path / "translated"
+    assert main(["translate", str(out), str(data / "testA"), "--out", str(translated), "--device", "cpu"]) == 0
+    assert len(list(translated.iterdir())) == 4
+
+
+def test_the_tests_of_the_page_pass(recolour, images, tmp_path):
+    names: dict[str, Callable[..., None]] = {}
+    exec((recolour / "tests" / "test_recolour.py").read_text(), names)
+    names["test_generator"]()
+    names["test_recipe"](images(tmp_path / "data", "trainA", "trainB", size=20))

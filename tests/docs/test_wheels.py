@@ -1,0 +1,79 @@
+"""Wheels built from the packages hold what they should, and work where nothing else of the project is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {"core": "i2i", "cyclegan": "i2i_cyclegan"}
+
+
+def run(arguments: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        arguments, env={**os.environ, **environment}, cwd=environment.get("HOME"), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    out = tmp_path_factory.mktemp("wheels")
+    for name in PACKAGES:
+        folder = ROOT / "packages" / name
+        run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out / name), str(folder)])
+    return {name: next((out / name).glob("*.whl")) for name in PACKAGES}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_wheel_holds_the_package_and_no_more(wheels, name):
+    held = set(zipfile.ZipFile(wheels[name]).namelist())
+    source = ROOT / "packages" / name / "src"
+    files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    wanted = {path for path in files if "__pycache__" not in path}
+    others = {path for path in held if ".dist-info/" not in path}
+    assert others == wanted
+    assert f"{PACKAGES[name]}/py.typed" in held
+    assert not any("test_" in path or "/tests/" in path for path in held)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_wheel_names_its_plugin(wheels, name):
+    with zipfile.ZipFile(wheels[name]) as wheel:
+        (path,) = (path for path in wheel.namelist() if path.endswith(".dist-info/entry_points.txt"))
+        points = wheel.read(path).decode()
+    assert f"[i2i]\n{name} = {PACKAGES[name]}.plugin" in points
+    assert ("i2i = i2i.cli:main" in points) == (name == "core")
+
+
+@pytest.fixture(scope="module")
+def alone(wheels, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which i2i comes from the wheels: the other installed packages, but not the source."""
+    site, home = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("home")
+    offline = ["--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check"]
+    run(
+        [sys.executable, "-m", "pip", "install", "--quiet", *offline, "--target", str(site), *map(str, wheels.values())]
+    )
+    # PYTHONPATH comes before what the editable installation added, so its metadata and modules are found first.
+    return {"PYTHONPATH": str(site), "HOME": str(home)}
+
+
+def test_installed_alone_it_is_imported_from_there(alone):
+    code = "import i2i, i2i_cyclegan; print(i2i.__file__); print(i2i_cyclegan.__file__); print(i2i.__version__)"
+    *files, version = run([sys.executable, "-c", code], **alone).stdout.split()
+    assert [Path(file).parent for file in files] == [Path(alone["PYTHONPATH"], name) for name in PACKAGES.values()]
+    assert version == "0.1.0"
+
+
+def test_installed_alone_the_command_works(alone):
+    said = run([sys.executable, "-m", "i2i", "--help"], **alone).stdout
+    assert "usage: i2i COMMAND" in said
+    assert "recipes: cyclegan" in said
+    assert "problems" not in said
