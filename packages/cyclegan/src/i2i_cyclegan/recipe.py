@@ -17,7 +17,7 @@ from torch import Tensor
 import i2i.data
 from i2i import losses
 from i2i.combine import alternate
-from i2i.errors import DataError
+from i2i.errors import DataError, SettingsError
 from i2i.history import replayed
 from i2i.protocols import Schedule
 from i2i.recipes import Recipe
@@ -131,8 +131,8 @@ def make_step(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]:
     adam = functools.partial(torch.optim.Adam, betas=(settings.beta1, 0.999))
     g_weights = {"adv_b": 1.0, "adv_a": 1.0} | cycles | (same if with_identity else {})
     d_weights = {"a": 0.5, "b": 0.5} | ({"penalty_a": penalty, "penalty_b": penalty} if penalty else {})
-    g = player(lambda n: (n.G, n.F), generators, adam, weights=g_weights, lr=lr)
-    d = player(lambda n: (n.DA, n.DB), discriminators, adam, weights=d_weights, lr=lr)
+    g: Step[Nets, Pair] = player(lambda n: (n.G, n.F), generators, adam, weights=g_weights, lr=lr)
+    d: Step[Nets, Pair] = player(lambda n: (n.DA, n.DB), discriminators, adam, weights=d_weights, lr=lr)
     return alternate(share=translate, live="g", g=g, d=replayed(settings.pool_size, ("fake_b", "fake_a"), d))
 
 
@@ -222,21 +222,23 @@ def _judge(settings: Settings, channels: int) -> PatchDiscriminator:
     )  # fmt: skip
 
 
-def _multiple(settings: Settings) -> int:
-    """Return what the sides of images must be multiples of, without building a net."""
-    return int(2 ** (settings.downs or (2 if settings.generator == "resnet" else 8)))
-
-
 def _reading(settings: Settings, run: RunSettings) -> dict[str, Any]:
-    """Return what training and preview have in common."""
-    multiple = _multiple(settings)
+    """Return what training and preview have in common; crops that the nets would refuse are refused here."""
+    with torch.device("meta"):
+        nets = make_nets(settings)
     if settings.preprocess not in ("none", "scale_width"):
-        i2i.data.check_multiple(settings.crop_size, multiple)
+        i2i.data.check_multiple(settings.crop_size, nets.G.multiple)
+        for setting, net in (("downs", nets.G), ("discriminator_layers", nets.DA)):
+            if settings.crop_size < net.smallest:
+                raise SettingsError(
+                    f"crop_size (={settings.crop_size}) must be at least {net.smallest} for these nets; "
+                    f"or take fewer {setting}"
+                )
     return {
         "load_size": settings.load_size,
         "crop_size": settings.crop_size,
         "preprocess": settings.preprocess,
-        "multiple": multiple,
+        "multiple": nets.G.multiple,
         "channels": (settings.channels_a, settings.channels_b),
         "skip_bad": run.skip_bad,
     }
