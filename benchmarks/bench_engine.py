@@ -25,7 +25,7 @@ from i2i.engine import fit
 from i2i.policy import Policy
 from i2i.step import Step, player
 
-BLOCK, WARMUP = 20, 10
+BLOCK, WARMUP = 50, 4
 ADAM = partial(torch.optim.Adam, betas=(0.5, 0.999), fused=True)
 
 

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +27,8 @@ KINDS: Mapping[str, str] = {
     "resnet": "--blocks 1 --dropout 0.3 --pool-size 3 --precision fp32",
     "unet": "--generator unet --downs 2 --norm batch --discriminator-norm batch --pool-size 5 --batch-size 2 "
     "--average 0.9 --accumulate 2 --precision fp32",
-    "wgan": "--blocks 1 --criterion wgan --dropout 0.5 --pool-size 2 --workers 1 --precision bf16",
+    "wgan": "--blocks 1 --criterion wgan --dropout 0.5 --pool-size 2 --precision bf16",
+    "workers": "--blocks 1 --pool-size 4 --workers 1 --precision fp32",
 }
 """Tiny runs with all that a checkpoint must hold: dropout, pools, running statistics, averages, random penalties."""
 
@@ -184,8 +186,6 @@ def _check_alive(running: Running) -> None:
 
 
 def _kill(running: Running) -> None:
-    import signal
-
     os.kill(running.pid, signal.SIGKILL)
     if running.wait() != -signal.SIGKILL:
         raise RuntimeError("the training ended before it could be killed")

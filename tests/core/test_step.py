@@ -213,6 +213,10 @@ def test_player_goes_on_as_saved() -> None:
 
 MISTAKES: dict[str, tuple[Callable[..., Any], str]] = {
     "unknown term": (lambda n, x: {"y": n.D(x.a).mean()}, "no term for weight x and no weight for term y: the loss "),
+    "nothing depends on it": (
+        lambda n, x: {"adv": n.D(x.a).mean().detach()},
+        "no term (adv) depends on what this player trains",
+    ),
     "no mapping": (lambda n, x: [n.D(x.a).mean()], "the loss returns a list; it must return"),
     "shape": (lambda n, x: {"x": n.D(x.a)}, r"term x has shape \(4, 1\), it must be a scalar; take its mean\(\)"),
     "number": (lambda n, x: {"x": 1}, "term x is a int, not a tensor"),

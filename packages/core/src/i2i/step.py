@@ -330,3 +330,7 @@ def _check_terms(terms: object, names: Sequence[str]) -> None:
             raise CompositionError(f"term {name} is a {type(term).__name__}, not a tensor")
         if term.ndim:
             raise CompositionError(f"term {name} has shape {tuple(term.shape)}, it must be a scalar; take its mean()")
+    if not any(term.requires_grad for term in terms.values()):
+        raise CompositionError(
+            f"no term ({', '.join(terms)}) depends on what this player trains; is a value detached, or another net meant?"
+        )
