@@ -653,7 +653,9 @@ def test_saved_players_must_be_those_that_go_on() -> None:
 
 
 def test_a_player_that_trains_what_the_live_one_trains_and_more_is_no_mistake() -> None:
-    both: Step[Mix, Batch] = player(lambda n: (n.G, n.E), g_loss, torch.optim.SGD, weights={"adv": 1, "rec": 1}, lr=0.1)
+    both: Step[Mix, Batch] = player(
+        lambda n: (n.G, n.E), lambda n, x, shared: {"x": n.G(x.a).mean()}, torch.optim.SGD, weights={"x": 1}, lr=0.1
+    )
     step = alternate(share=translate, live="g", g=PLAYERS["g"](), both=both)
     nets = make_nets()
     step.update(nets, step.init(nets, Policy(), None), make_batches()[0], Turn(Policy(), 0))

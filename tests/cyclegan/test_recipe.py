@@ -30,14 +30,16 @@ Folder = Callable[..., Path]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """``folder(trainA=3, trainB=2, size=(20, 24))``: folders with so many pictures of a colour of their own."""
+    """``folder(trainA=3, trainB=2)``: folders with so many pictures, black but for a left half of their own colour."""
 
-    def make(*, size: tuple[int, int] = (20, 24), **counts: int) -> Path:
+    def make(**counts: int) -> Path:
         for domain, count in counts.items():
             (tmp_path / domain).mkdir()
             for index in range(count):
                 colour = (40 * index, 200 if domain.endswith("A") else 20, 100 if "test" in domain else 0)
-                Image.new("RGB", size, colour).save(tmp_path / domain / f"{index}.png")
+                picture = Image.new("RGB", (20, 24))
+                picture.paste(colour, (0, 0, 10, 24))
+                picture.save(tmp_path / domain / f"{index}.png")
         return tmp_path
 
     return make
@@ -166,14 +168,16 @@ def test_settings_reach_the_nets() -> None:
         "init": "xavier", "init_gain": 0.5,
     }  # fmt: skip
     assert (b2a["in_channels"], b2a["out_channels"]) == (3, 1)
-    wanted = {"base_width": 5, "layers": 2, "norm": "none", "init": "xavier", "init_gain": 0.5}
-    assert judge_a == wanted | {"in_channels": 1}
-    assert judge_b == wanted | {"in_channels": 3}
+    judge = {"base_width": 5, "layers": 2, "norm": "none", "init": "xavier", "init_gain": 0.5}
+    assert judge_a == judge | {"in_channels": 1}
+    assert judge_b == judge | {"in_channels": 3}
 
-    resnet = arguments(make_nets(Settings(base_width=2, blocks=3, downs=1, padding="zero", norm="none")).G)
-    assert {name: resnet[name] for name in ("base_width", "blocks", "downs", "padding", "norm")} == {
-        "base_width": 2, "blocks": 3, "downs": 1, "padding": "zero", "norm": "none",
+    wanted: dict[str, Any] = {
+        "base_width": 2, "blocks": 3, "downs": 1, "padding": "zero", "norm": "none", "dropout": 0.1,
+        "init": "kaiming", "init_gain": 0.3,
     }  # fmt: skip
+    resnet = arguments(make_nets(Settings(**wanted)).G)
+    assert resnet == {"in_channels": 3, "out_channels": 3} | wanted
 
 
 # The recipe.
@@ -188,12 +192,12 @@ def test_an_epoch_is_as_long_as_the_larger_domain(folder: Folder) -> None:
 
 
 def test_settings_reach_the_data(folder: Folder) -> None:
-    run = RunSettings(data=folder(trainA=2, trainB=2))
-    settings = attrs.evolve(TINY, serial=True, flip=False, channels_a=1, identity_weight=0, batch_size=2)
+    run = RunSettings(data=folder(trainA=4, trainB=4))
+    settings = attrs.evolve(TINY, serial=True, flip=False, channels_a=1, identity_weight=0, batch_size=4)
     batch = next(iter(build(settings, run).data()))
-    assert (batch.a.shape, batch.b.shape) == ((2, 1, 16, 16), (2, 3, 16, 16))
-    pixels = ((batch.b[:, :, 5, 5] + 1) * 127.5).round().int().tolist()
-    assert pixels == [[0, 20, 0], [40, 20, 0]]  # in the order of the names
+    assert (batch.a.shape, batch.b.shape) == ((4, 1, 16, 16), (4, 3, 16, 16))
+    left = ((batch.b[:, :, 5, 2] + 1) * 127.5).round().int().tolist()
+    assert left == [[0, 20, 0], [40, 20, 0], [80, 20, 0], [120, 20, 0]]  # in the order of the names, not mirrored
 
 
 def test_the_seed_of_the_run_draws_the_data(folder: Folder) -> None:
@@ -216,7 +220,7 @@ def test_two_folders_instead_of_one(folder: Folder) -> None:
 
 def test_the_preview_shows_held_out_images_where_there_are_some(folder: Folder) -> None:
     def blue(recipe: Recipe) -> list[int]:
-        return [int(((images[0, 2, 8, 8] + 1) * 127.5).round()) for images in recipe.preview_batch()]
+        return [int(((images[0, 2, 8, 2] + 1) * 127.5).round()) for images in recipe.preview_batch()]
 
     root = folder(trainA=2, trainB=2)
     run = RunSettings(data=root)
@@ -258,6 +262,17 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], type[I2IError], str]] 
     "crop": ({"crop_size": 250}, {}, SettingsError, r"crop_size \(=250\) must be a multiple of 4; use 248 or 252"),
     "crop for a U-Net": ({"generator": "unet"}, {}, SettingsError, r"\(=16\) must be a multiple of 256; use 256"),
     "crop too large": ({"crop_size": 20}, {}, SettingsError, r"crop_size \(=20\) is larger than load_size \(=18\)"),
+    "crop too small to judge": (
+        {"discriminator_layers": 3}, {}, SettingsError,
+        r"crop_size \(=16\) must be at least 24 for these nets; or take fewer discriminator_layers",
+    ),
+    "crop too small to translate": (
+        {"crop_size": 4, "load_size": 4}, {}, SettingsError,
+        r"crop_size \(=4\) must be at least 8 for these nets; or take fewer downs",
+    ),
+    "dropout without a place": (
+        {"generator": "unet", "downs": 3, "dropout": 0.5}, {}, SettingsError, "needs at least 6 downs",
+    ),
 }  # fmt: skip
 
 
