@@ -176,8 +176,18 @@ def _wait_for(moment: Moment, out: Path, running: Running) -> None:
     if not moment.writing:
         time.sleep(moment.delay)
         return
-    while not _half_written(out):
+    while not (_half_written(out) and _stopped_while_writing(running, out)):
         _check_alive(running)
+
+
+def _stopped_while_writing(running: Running, out: Path) -> bool:
+    """Halt the process and look again: it may have ended its writing before we could kill it."""
+    os.kill(running.pid, signal.SIGSTOP)
+    time.sleep(0.001)
+    if _half_written(out):
+        return True
+    os.kill(running.pid, signal.SIGCONT)
+    return False
 
 
 def _check_alive(running: Running) -> None:

@@ -28,9 +28,16 @@ def main() -> int:
             told = "equal" if not outcome.differs else f"DIFFERS in {', '.join(outcome.differs)}"
             print(f"{index + 1:2} {kind:8} killed after batch {outcome.batch} of {STEPS}{half}: {told}", flush=True)
             outcomes.append(outcome)
-    failed = sum(bool(outcome.differs) for outcome in outcomes)
-    write("evidence-kills", {"kills": [o._asdict() for o in outcomes], "steps": STEPS, "differing": failed})
-    return 1 if failed else 0
+    differing = {name for outcome in outcomes for name in outcome.differs}
+    found = {
+        "kills": len(outcomes),
+        "batches": STEPS,
+        "weights_equal": not differing - {"metrics.jsonl"},  # and pools, optimisers, samples: every file
+        "metrics_equal": "metrics.jsonl" not in differing,
+        "moments": [outcome._asdict() for outcome in outcomes],
+    }
+    write("evidence-kills", found)
+    return 1 if differing else 0
 
 
 if __name__ == "__main__":

@@ -359,6 +359,36 @@ def test_what_is_shared_is_made_once_and_again_only_for_a_live_player_that_moves
     assert forwards(step) == expected
 
 
+def test_share_runs_with_only_the_nets_of_the_live_player_trainable() -> None:
+    seen: list[list[bool]] = []
+
+    def share(n: Mix, x: Batch) -> Fakes:
+        seen.append([p.requires_grad for net in n for p in net.parameters()])
+        return translate(n, x)
+
+    nets = make_nets()
+    step = alternate(share=share, live="g", d=PLAYERS["d"](), g=PLAYERS["g"](), e=PLAYERS["e"]())
+    step.update(nets, step.init(nets, Policy(), None), make_batches()[0], Turn(Policy(), 0))
+    assert seen == [[True] * 4 + [False] * 8]
+
+
+def test_going_on_as_saved_makes_nothing_shared_that_no_player_asks_for() -> None:
+    """Or it would draw random numbers that the undisturbed run does not draw."""
+    count: list[int] = []
+
+    def share(n: Mix, x: Batch) -> Fakes:
+        count.append(1)
+        return translate(n, x)
+
+    nets, x = make_nets(), make_batches()[0]
+    step = alternate(share=share, live="g", g=every(2, PLAYERS["g"]()), d=every(2, PLAYERS["d"]()))
+    state, _ = step.update(nets, step.init(nets, Policy(), None), x, Turn(Policy(), 0))
+    state = step.init(nets, Policy(), copy.deepcopy(snapshot(state)))
+    for now in (1, 2):
+        state, _ = step.update(nets, state, x, Turn(Policy(), now))
+        assert len(count) == now
+
+
 def test_without_live_nothing_shared_has_a_graph() -> None:
     seen: list[Tensor] = []
 

@@ -52,7 +52,8 @@ def alternate(
     def init(nets: N, policy: Policy, saved: Saved | None) -> State:
         past = _past(saved, steps)
         states = {n: _named(n, begin_inner, "alternate()", s, nets, policy, past[n]) for n, s in steps.items()}
-        return _Sharing(nets, {name: step.trains(nets) for name, step in steps.items()}, live), states
+        players = {name: step.trains(nets) for name, step in steps.items()}
+        return _Sharing(nets, players, live, new=saved is None), states
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         sharing = state[0]
@@ -69,7 +70,7 @@ def alternate(
         if share is not None:
             parts = split(batch, turn.policy.accumulate)
             common = _Common(lambda part: share(nets, part), parts, sharing, turn.policy)
-            if not sharing.checked:
+            if sharing.new and not sharing.checked:
                 common.see(0)  # so that a mistake in share is found, and told, before any player moves
         metrics: dict[str, Tensor] = {}
         for name, step in steps.items():
@@ -134,14 +135,14 @@ def every(n: int, step: Step[N, B]) -> Step[N, B]:
 class _Sharing:
     """Which parameters are trainable while shared values are made; part of the State of an ``alternate``."""
 
-    def __init__(self, nets: Any, players: Mapping[str, Sequence[nn.Module]], live: str | None) -> None:
+    def __init__(self, nets: Any, players: Mapping[str, Sequence[nn.Module]], live: str | None, *, new: bool) -> None:
         self.live = live
         own = trainable(players[live]) if live is not None else []
         mine = {id(parameter) for parameter in own}
         self.others = [p for p in trainable(modules_of(nets)) if id(p) not in mine]
         self.device = next((p.device for p in (*own, *self.others)), torch.device("cpu"))
         self._watched = [(name, m) for name, roots in players.items() for m in _watched(name == live, roots, mine)]
-        self.checked = self.moved = False
+        self.new, self.checked, self.moved = new, False, False
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -150,6 +150,8 @@ class Moving:
         if not self.own:
             raise CompositionError("the selector finds no trainable parameter; is the net frozen?")
         mine = {id(parameter) for parameter in self.own}
+        if not mine <= {id(p) for p in trainable(modules_of(nets))}:
+            raise CompositionError("the selector finds a net that is not among the nets, so it would not be saved; add it")
         self.others = [p for p in trainable(modules_of(nets)) if id(p) not in mine]
         first = self.own[0]
         self.device = first.device
@@ -332,5 +334,6 @@ def _check_terms(terms: object, names: Sequence[str]) -> None:
             raise CompositionError(f"term {name} has shape {tuple(term.shape)}, it must be a scalar; take its mean()")
     if not any(term.requires_grad for term in terms.values()):
         raise CompositionError(
-            f"no term ({', '.join(terms)}) depends on what this player trains; is a value detached, or another net meant?"
+            f"no term ({', '.join(terms)}) depends on what this player trains; is a value detached, or is another net "
+            "meant?"
         )
