@@ -231,7 +231,7 @@ def test_a_mistake_of_a_lone_player_is_said_before_it_moves(case: str) -> None:
 def test_a_player_trains_only_what_is_among_the_nets() -> None:
     elsewhere = torch.nn.Linear(3, 1)
     step = one_term(lambda n: elsewhere, lambda n, x: elsewhere(x.a).mean())
-    with pytest.raises(CompositionError, match="a net that is not among the nets, so it would not be saved"):
+    with pytest.raises(CompositionError, match="a net that is not among the nets and would not be saved"):
         step.init(make_nets(), Policy(), None)
 
 

@@ -101,21 +101,22 @@ def player(
             _check_arguments(arguments, shares=turn.shared is not None)
         state.begin(turn.now)
         parts = split(batch, turn.policy.accumulate)
-        sums: list[Tensor] = []
+        each: list[Sequence[Tensor]] = []
         for index, part in enumerate(parts):
             given = () if turn.shared is None else (turn.shared[index],)
             with turn.policy.autocast(state.device), frozen(state.others):
                 terms = loss(nets, part, *given)
             if not state.checked:
                 _check_terms(terms, state.names)
-            sums.append(state.descend(terms, len(parts)))
-        values = sums[0] if len(sums) == 1 else torch.stack(sums).mean(0)
-        state.finish(values)
+            each.append(state.descend(terms, len(parts)))
+        values = each[0] if len(each) == 1 else [torch.stack(term).mean() for term in zip(*each, strict=True)]
+        joined = torch.stack(values)
+        state.finish(joined)
         if after is not None:
             with torch.no_grad():
                 after(nets)
         state.checked = True
-        return state, state.metrics(values)
+        return state, state.metrics(values, joined)
 
     return Step(select, init, update, lambda nets, state: nets)
 
@@ -151,7 +152,7 @@ class Moving:
             raise CompositionError("the selector finds no trainable parameter; is the net frozen?")
         mine = {id(parameter) for parameter in self.own}
         if not mine <= {id(p) for p in trainable(modules_of(nets))}:
-            raise CompositionError("the selector finds a net that is not among the nets, so it would not be saved; add it")
+            raise CompositionError("the selector finds a net that is not among the nets and would not be saved; add it")
         self.others = [p for p in trainable(modules_of(nets)) if id(p) not in mine]
         first = self.own[0]
         self.device = first.device
@@ -170,8 +171,8 @@ class Moving:
         for parameter in self.own:
             parameter.grad = None
 
-    def descend(self, terms: Mapping[str, Tensor], count: int) -> Tensor:
-        """Backward through the weighted sum; returns the unweighted terms ``(n,)``, detached.
+    def descend(self, terms: Mapping[str, Tensor], count: int) -> Sequence[Tensor]:
+        """Backward through the weighted sum; returns the unweighted terms, detached.
 
         The weights enter as the gradients of the terms, which is the same and needs no sum in the graph.
         """
@@ -183,16 +184,16 @@ class Moving:
             torch.autograd.backward(roots, gradients)
         elif any(with_gradient):
             torch.autograd.backward(list(compress(roots, with_gradient)), list(compress(gradients, with_gradient)))
-        return torch.stack(roots).detach()
+        return [root.detach() for root in roots]
 
     def finish(self, values: Tensor) -> None:
         if self.guard is not None:
             self.guard.note(values, self.own)
         self.optimizing.step()
 
-    def metrics(self, values: Tensor) -> Metrics:
-        found = dict(zip(self.names, values.unbind(), strict=True))
-        found["total"] = torch.dot(values, self.weights.tensor)
+    def metrics(self, values: Sequence[Tensor], joined: Tensor) -> Metrics:
+        found = dict(zip(self.names, values, strict=True))
+        found["total"] = torch.dot(joined, self.weights.tensor)
         return found
 
     def non_finite(self) -> Mapping[str, int]:
