@@ -45,6 +45,7 @@ demo-short: $(READY)  ## the demo, shortened: does it run through
 check: lint types test docs demo-short  ## what must pass before a change lands
 
 bench: $(READY)  ## speed: ratios against plain torch, measured in one process
+	mkdir -p benchmarks/results
 	$(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-json=benchmarks/results/cpu.json
 
 evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds, twenty kills

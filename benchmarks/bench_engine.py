@@ -1,12 +1,15 @@
 """What the engine adds to a step: ``fit`` and ``alternate`` against a bare loop over the same torch operations.
 
 Two players with nets so small that torch's own overhead is nearly all there is. Blocks of steps of both run in turn,
-within one call of ``fit``: its data time a block of its steps, then run two blocks of the bare loop (the second against
-the first is the noise). Microseconds of CPU time per step, one thread.
+within one call of ``fit``: its data time a block of its steps, then two blocks of the bare loop (the second against the
+first is the noise). Microseconds of CPU time per step.
+
+The guard is torch operations that the bare loop does not have (five small ones per player), so it is measured apart.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -19,13 +22,15 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
-from benchmarks.timing import Clock, record, threads, timed
+from benchmarks.timing import Clock, record, timed
 from i2i.combine import alternate
 from i2i.engine import fit
 from i2i.policy import Policy
 from i2i.step import Step, player
 
-BLOCK, WARMUP = 50, 4
+BLOCK, WARM = 15, 2  # steps of a block that is timed, and steps before it that are not
+ROUNDS = 250
+IDLE = 100  # parameters per net, where the slope is measured
 ADAM = partial(torch.optim.Adam, betas=(0.5, 0.999), fused=True)
 
 
@@ -94,36 +99,80 @@ class Blocks:
 
     def __init__(self, batch: Batch, bare: Callable[[Batch], object]) -> None:
         self.batch, self.bare = batch, bare
-        self.times: list[tuple[float, float, float]] = []
+        self.times: list[tuple[float, ...]] = []
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
+            for _ in range(WARM):
+                yield self.batch
             start = Clock.now()
             for _ in range(BLOCK):
                 yield self.batch
-            engine = Clock.now().since(start)
-            first, second = timed(self.bare_block), timed(self.bare_block)
-            self.times.append((engine.cpu * 1e6 / BLOCK, first.cpu * 1e6 / BLOCK, second.cpu * 1e6 / BLOCK))
+            clocks = Clock.now().since(start), self.bare_block(), self.bare_block()
+            self.times.append(tuple(clock.cpu * 1e6 / BLOCK for clock in clocks))
 
-    def bare_block(self) -> None:
-        for _ in range(BLOCK):
+    def bare_block(self) -> Clock:
+        self.run_bare(WARM)
+        return timed(lambda: self.run_bare(BLOCK))
+
+    def run_bare(self, steps: int) -> None:
+        for _ in range(steps):
             self.bare(self.batch)
 
 
-def measured(idle: int, guarded: bool, rounds: int) -> NDArray[np.float64]:
-    """Microseconds per step ``(rounds, 3)``: engine, bare loop, bare loop again; both train alike."""
+def measured(idle: int, rounds: int, *, guarded: bool) -> NDArray[np.float64]:
+    """Microseconds per step ``(rounds, 3)``: engine, bare loop, bare loop again."""
+    data = Blocks(Batch(torch.rand(1, 4)), make_bare(Nets(Net(idle), Net(idle))))
+    steps = rounds * (WARM + BLOCK) + 1
+    fit(make_step(), Nets(Net(idle), Net(idle)), data, steps=steps, policy=Policy(guarded=guarded), device="cpu")
+    return np.array(data.times)
+
+
+def quiet(times: NDArray[np.float64]) -> tuple[float, float]:
+    """What the engine adds, and the noise; between the quickest tenths, since what else runs here only adds time."""
+    engine, first, second = np.quantile(times, 0.1, axis=0)
+    return float(engine - first), abs(float(second - first))
+
+
+def check_that_both_train_alike(policy: Policy) -> None:
     torch.manual_seed(0)
-    ours, bare = Nets(Net(idle), Net(idle)), Nets(Net(idle), Net(idle))
-    for net, other in zip(bare, ours, strict=True):
-        net.load_state_dict(other.state_dict())
-    batch = Batch(torch.rand(1, 4))
-    step = make_bare(bare)
-    data = Blocks(batch, step)
-    fit(make_step(), ours, data, steps=(rounds + WARMUP) * BLOCK + 1, policy=Policy(guarded=guarded), device="cpu")
-    return np.array(data.times[WARMUP:])
+    ours = Nets(Net(1), Net(1))
+    theirs = copy.deepcopy(ours)
+    batch, step = Batch(torch.rand(1, 4)), make_bare(theirs)
+    fit(make_step(), ours, [batch], steps=20, policy=policy, device="cpu")
+    for _ in range(20):
+        step(batch)
+    for net, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(net.state_dict(), other.state_dict())
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with threads(1):
-        yield
+@pytest.mark.parametrize("guarded", [False, True], ids=["unguarded", "guarded"])
+def test_overhead(benchmark: BenchmarkFixture, guarded: bool) -> None:
+    check_that_both_train_alike(Policy(guarded=guarded))
+    rounds = ROUNDS if benchmark.enabled else 2
+    times = benchmark.pedantic(lambda: measured(0, rounds, guarded=guarded), rounds=1)
+    if not benchmark.enabled:
+        return
+    record(benchmark, "extra_us", times[:, 0] - times[:, 1], digits=1)
+    record(benchmark, "aa", times[:, 2] - times[:, 1], digits=1)
+    added, noise = quiet(times)
+    benchmark.extra_info["quiet_extra_us"] = round(added, 1)
+    benchmark.extra_info["bare_us"] = round(float(np.quantile(times[:, 1], 0.1)), 1)
+    if not guarded:
+        target = 30 + 0.2 * sum(len(list(net.parameters())) for net in (Net(0), Net(0)))
+        benchmark.extra_info["target"] = f"<= {target:.1f} us"
+        assert added - noise <= target
+
+
+def test_per_frozen_tensor(benchmark: BenchmarkFixture) -> None:
+    """Both nets get ``IDLE`` parameters more: the mean of those that are frozen once (G) and twice per step (D)."""
+    rounds = ROUNDS if benchmark.enabled else 2
+    few = measured(0, rounds, guarded=True)
+    many = benchmark.pedantic(lambda: measured(IDLE, rounds, guarded=True), rounds=1)
+    if not benchmark.enabled:
+        return
+    (base, base_noise), (more, more_noise) = quiet(few), quiet(many)
+    record(benchmark, "extra_us", (many[:, 0] - many[:, 1] - few[:, 0] + few[:, 1]) / (2 * IDLE))
+    benchmark.extra_info["quiet_extra_us"] = round((more - base) / (2 * IDLE), 3)
+    benchmark.extra_info["target"] = "<= 0.2 us"
+    assert (more - base - base_noise - more_noise) / (2 * IDLE) <= 0.2

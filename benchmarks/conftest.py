@@ -1,4 +1,8 @@
-"""Every benchmark says on what it ran, and its ratios are printed at the end."""
+"""Every benchmark runs in one thread and says on what it ran; the ratios are printed at the end.
+
+One thread, since the CPU time of several counts their waiting for each other, which on a shared machine is up to ten
+times the work.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,21 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.timing import machine
+from benchmarks.timing import machine, threads
 
 _told: list[tuple[str, dict[str, Any]]] = []
 
 
 @pytest.fixture(autouse=True)
 def told(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    benchmark.extra_info.update({key: value for key, value in machine().items() if key not in benchmark.extra_info})
+    with threads(1):
+        yield
+        benchmark.extra_info.update(machine())
     _told.append((request.node.name, dict(benchmark.extra_info)))
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    machine_info.pop("node", None)  # the name of the host says nothing about the figures
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -27,6 +36,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("lower quartile, median, upper quartile")
     for name, info in rows:
         kinds = [key.removesuffix("_median") for key in info if key.endswith("_median")]
-        figures = "   ".join(f"{kind} {' '.join(str(info[f'{kind}_{q}']) for q in ('q1', 'median', 'q3'))}" for kind in kinds)
-        target = f"   target {info['target']}" if "target" in info else ""
-        terminalreporter.write_line(f"{name:40} {figures}{target}")
+        quartiles = {kind: [str(info[f"{kind}_{quartile}"]) for quartile in ("q1", "median", "q3")] for kind in kinds}
+        figures = "   ".join(f"{kind} {' '.join(values)}" for kind, values in quartiles.items())
+        if "quiet_extra_us" in info:
+            figures += f"   quiet {info['quiet_extra_us']}"
+        if "target" in info:
+            figures += f"   target {info['target']}"
+        terminalreporter.write_line(f"{name:26} {figures}")

@@ -46,12 +46,13 @@ def timed(work: Callable[[], object]) -> Clock:
 
 
 def compare(
-    benchmark: BenchmarkFixture, base: Callable[[], object], ours: Callable[[], object], *, rounds: int, warmup: int = 1
+    benchmark: BenchmarkFixture, base: Callable[[], object], ours: Callable[[], object], *, rounds: int, target: float
 ) -> None:
     """Run base, ours, base, ours, ..., base; write how much faster ours is into ``benchmark.extra_info``.
 
     ``ratio_*``: CPU time of base / ours, where base is the mean of the runs before and after; ``wall_*``: the same of
-    the wall clock; ``aa_*``: base / the next base, the noise. With ``--benchmark-disable`` each runs once.
+    the wall clock; ``aa_*``: base / the next base, the noise. Fails where ``target`` is missed beyond doubt, by the
+    upper quartile. With ``--benchmark-disable`` each runs once.
     """
     bases: list[Clock] = []
     mine: list[Clock] = []
@@ -59,18 +60,20 @@ def compare(
         lambda: mine.append(timed(ours)),
         setup=lambda: bases.append(timed(base)),
         rounds=rounds,
-        warmup_rounds=warmup,
+        warmup_rounds=1,
     )
     if not benchmark.enabled:
         return
     bases.append(timed(base))
-    b, m = np.array(bases[warmup:]), np.array(mine[warmup:])
+    b, m = np.array(bases[1:]), np.array(mine[1:])
     ratios = (b[:-1] + b[1:]) / 2 / m
-    record(benchmark, "ratio", ratios[:, 0])
+    found = record(benchmark, "ratio", ratios[:, 0])
     record(benchmark, "wall", ratios[:, 1])
     record(benchmark, "aa", b[:-1, 0] / b[1:, 0])
     for name, times in (("base_cpu_s", b), ("ours_cpu_s", m)):
         benchmark.extra_info[name] = round(float(np.median(times[:, 0])), 4)
+    benchmark.extra_info["target"] = f">= {target}"
+    assert found.q3 >= target
 
 
 def record(benchmark: BenchmarkFixture, name: str, values: Any, digits: int = 3) -> Quartiles:

@@ -80,7 +80,6 @@ def test_our_step_dispatches_less_than_half(dispatched: tuple[Counter[str], Coun
     ours, theirs = dispatched
     assert ours.total() < theirs.total() / 2
     assert ours["convolution"] == 116
-    assert [name for name, count in ours.items() if count > theirs[name] and count > 20] == ["relu"]
 
 
 def test_no_copies_for_activations_in_place(dispatched: tuple[Counter[str], Counter[str]]) -> None:

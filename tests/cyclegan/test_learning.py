@@ -15,7 +15,7 @@ from i2i.training import train
 from i2i_cyclegan import demo
 from i2i_cyclegan.recipe import make_nets
 
-STEPS = 100  # of the demo's 1600
+STEPS = 100  # of the demo's 1200
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ class _Engine:
         def move(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
                 return leaf
-            moved = leaf.to(self.device, non_blocking=True)
+            moved = leaf if leaf.device == self.device else leaf.to(self.device, non_blocking=True)
             if self.channels_last and leaf.ndim == 4:
                 return moved.contiguous(memory_format=torch.channels_last)
             return moved

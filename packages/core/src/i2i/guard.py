@@ -41,7 +41,7 @@ class Guard:
         torch.where(self._poison == 0, self._now, self._first, out=self._first)
         self._terms.add_(values, alpha=0)
         if self._gradients:
-            gradients = [p.grad for p in parameters if p.grad is not None]
+            gradients = [gradient for p in parameters if (gradient := p.grad) is not None]
             if gradients:
                 # The check of torch.amp.GradScaler: one fused pass; with scale 1 it leaves the values as they are.
                 torch._amp_foreach_non_finite_check_and_unscale_(gradients, self._flag, self._one)

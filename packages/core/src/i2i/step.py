@@ -101,7 +101,7 @@ def player(
             _check_arguments(arguments, shares=turn.shared is not None)
         state.begin(turn.now)
         parts = split(batch, turn.policy.accumulate)
-        each: list[Sequence[Tensor]] = []
+        each: list[list[Tensor]] = []
         for index, part in enumerate(parts):
             given = () if turn.shared is None else (turn.shared[index],)
             with turn.policy.autocast(state.device), frozen(state.others):
@@ -171,7 +171,7 @@ class Moving:
         for parameter in self.own:
             parameter.grad = None
 
-    def descend(self, terms: Mapping[str, Tensor], count: int) -> Sequence[Tensor]:
+    def descend(self, terms: Mapping[str, Tensor], count: int) -> list[Tensor]:
         """Backward through the weighted sum; returns the unweighted terms, detached.
 
         The weights enter as the gradients of the terms, which is the same and needs no sum in the graph.
@@ -191,7 +191,7 @@ class Moving:
             self.guard.note(values, self.own)
         self.optimizing.step()
 
-    def metrics(self, values: Sequence[Tensor], joined: Tensor) -> Metrics:
+    def metrics(self, values: list[Tensor], joined: Tensor) -> Metrics:
         found = dict(zip(self.names, values, strict=True))
         found["total"] = torch.dot(joined, self.weights.tensor)
         return found
