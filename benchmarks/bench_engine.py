@@ -28,8 +28,8 @@ from i2i.engine import fit
 from i2i.policy import Policy
 from i2i.step import Step, player
 
-BLOCK, WARM = 15, 2  # steps of a block that is timed, and steps before it that are not
-ROUNDS = 250
+BLOCK, WARM = 15, 6  # steps of a block that is timed, and steps before it that are not
+ROUNDS = 200
 IDLE = 100  # parameters per net, where the slope is measured
 ADAM = partial(torch.optim.Adam, betas=(0.5, 0.999), fused=True)
 

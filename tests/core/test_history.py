@@ -183,3 +183,12 @@ def test_what_is_shown_does_not_depend_on_how_the_batch_is_cut(accumulate: int) 
         for start in range(0, len(seen), accumulate)
     ]
     torch.testing.assert_close(whole, wanted(3, (1, 1), 4), rtol=0, atol=0)
+
+
+def test_a_run_resumed_in_another_precision_keeps_its_images() -> None:
+    random.seed(0)
+    pool = ImagePool(2)
+    pool("fake", torch.tensor([1.0, 2.0]).view(2, 1, 1, 1).bfloat16())
+    shown = [pool("fake", torch.full((2, 1, 1, 1), 3.0 + i)) for i in range(6)]
+    assert {float(value) for images in shown for value in images.flatten()} >= {1.0, 2.0}
+    assert all(images.dtype == torch.float32 for images in shown)

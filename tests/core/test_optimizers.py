@@ -76,9 +76,13 @@ def test_the_schedule_reaches_every_optimiser_also_when_it_goes_on_as_saved(name
 )
 def test_the_fused_form_is_asked_for_unless_another_is_chosen(name: str, fused: bool | None) -> None:
     optimizing = Optimizing(FACTORIES[name], make_parameters(), 0.1, Policy())
-    (group,) = optimizing.state_dict()["optimizer"]["param_groups"]
+    (group,) = optimizing._optimizer.param_groups
     assert group["fused"] is fused
-    assert "lr" not in group  # it follows from the batch
+    (saved,) = optimizing.state_dict()["optimizer"]["param_groups"]
+    assert not {"lr", "fused", "capturable", "foreach"} & set(saved)  # they follow from the batch and the device
+    optimizing.load_state_dict(optimizing.state_dict())
+    (group,) = optimizing._optimizer.param_groups
+    assert group["fused"] is fused
 
 
 def test_gradients_start_from_the_weights_shared_among_micro_batches() -> None:

@@ -30,7 +30,7 @@ class Toy:
     [
         ({"width": 0}, "width (=0) must be at least 1"),
         ({"scale": 0.0}, "scale (=0.0) must be more than 0"),
-        ({"scale": float("inf")}, "scale (=inf) must be more than 0"),
+        ({"scale": float("inf")}, "scale (=inf) must be finite"),
         ({"scale": float("nan")}, "scale (=nan) must be more than 0"),
         ({"share": 1.5}, "share (=1.5) must lie between 0 and 1"),
         ({"share": float("nan")}, "share (=nan) must lie between 0 and 1"),

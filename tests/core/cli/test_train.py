@@ -216,6 +216,7 @@ def test_a_resume_of_another_recipe_names_both(begun, capsys):
 
 
 def test_a_folder_that_is_not_empty_is_refused_with_both_remedies(begun, capsys):
+    (begun / "notes.txt").write_text("mine")
     assert _train(begun) == 2
     assert _error(capsys) == f"{begun} is not empty; choose another --out, or go on with the run in it: --resume"
 
@@ -240,3 +241,18 @@ def test_a_device_that_is_not_there(blur, tmp_path, capsys):
     assert main(["train", "blur", "--out", str(tmp_path / "run"), "--device", "cuda:77"]) == 2
     assert _error(capsys).startswith("device (=cuda:77) cannot be used here: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_cannot_become_shorter_than_it_is(begun, capsys):
+    assert main(["train", "--resume", "--out", str(begun)]) == 0
+    capsys.readouterr()
+    before = (begun / "settings.toml").read_bytes()
+    assert main(["train", "--resume", "--out", str(begun), "--steps", "1"]) == 2
+    assert "batches behind it, more than the 1 asked for" in _error(capsys)
+    assert (begun / "settings.toml").read_bytes() == before
+
+
+def test_a_mistake_found_at_the_start_leaves_the_folder_usable(blur, tmp_path, capsys):
+    assert _train(tmp_path / "run", "--precision", "tf32") == 2
+    assert "needs a CUDA device" in _error(capsys)
+    assert _train(tmp_path / "run") == 0

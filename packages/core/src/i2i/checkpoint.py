@@ -247,5 +247,5 @@ def restore_rng(state: Mapping[str, Any], device: torch.device | str = "cuda") -
     """Set the random generators to what `rng_state` returned; that of the GPU ``device`` only where there is one."""
     torch.set_rng_state(state["torch"])
     random.setstate(state["python"])
-    if state["cuda"] is not None and torch.cuda.is_available():
+    if state["cuda"] is not None and torch.device(device).type == "cuda" and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"], device)

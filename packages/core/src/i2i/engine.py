@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from i2i.average import Average
 from i2i.checkpoint import latest, load_checkpoint, restore_rng, rng_state, save_checkpoint, snapshot
-from i2i.errors import CompositionError, DataError, RunError, SettingsError
+from i2i.errors import CompositionError, DataError, ModelError, RunError, SettingsError
 from i2i.guard import check_finite
 from i2i.net import place
 from i2i.observers import Checkpoints, Observer, Seen
@@ -92,7 +93,9 @@ def fit(
         stack.enter_context(backend_flags(policy, where))
         folder = None
         if out is not None:
-            folder = stack.enter_context(_locked(Path(out), resume=resume))
+            folder = stack.enter_context(locked(Path(out)))
+            if not resume and latest(folder) is not None:
+                raise RunError(f"{out} holds a run already; go on with --resume (resume=True), or choose another --out")
         engine = _Engine(step, nets, data, policy, where, folder)
         engine.begin(resume=resume)
         caught = stack.enter_context(_signals())
@@ -129,7 +132,7 @@ class _Engine:
             if found is None:
                 raise RunError(f"{self.out} holds no checkpoint to resume from; leave --resume out to begin anew")
             self.batches, path = found
-            saved = load_checkpoint(path)
+            saved = self.load(path)
             self.load_nets(saved["nets"], path)
         elif self.given:
             check_trained(self.step, self.given)
@@ -144,7 +147,7 @@ class _Engine:
         if saved is not None:
             self.saved_at = self.batches
             self.go_to(saved["data"])
-            restore_rng(saved["rng"])  # last: everything above may have drawn
+            restore_rng(saved["rng"], self.device)  # last: everything above may have drawn
 
     @property
     def nets(self) -> Any:
@@ -155,6 +158,12 @@ class _Engine:
         """The nets to be used: the averages where there are any."""
         nets = self.nets
         return nets if self.average is None else self.average.follow(nets, self.step.trains(nets))
+
+    def load(self, path: Path) -> Any:
+        try:
+            return load_checkpoint(path)
+        except ModelError as error:
+            raise ModelError(f"{error}: remove {path} to go on from the checkpoint before it") from error
 
     def load_nets(self, saved: Sequence[Mapping[str, Tensor]], path: Path) -> None:
         try:
@@ -175,8 +184,10 @@ class _Engine:
 
     def train(self, length: int, observers: Sequence[Observer], caught: Sequence[int]) -> Run:
         try:
+            if self.batches:
+                self.keep(observers, length)  # the run may have been killed between its last checkpoint and its models
             while self.batches < length:
-                batch = self.place(next(self.stream))
+                batch = self.place(self.take(observers, length))
                 self.state, metrics = self.step.update(self.nets, self.state, batch, Turn(self.policy, self.batches))
                 if self.average is not None:
                     self.average.follow(self.nets, self.step.trains(self.nets))
@@ -186,7 +197,7 @@ class _Engine:
                 if due:
                     self.observe(due, metrics, batch, length)
                 if caught:
-                    self.save()
+                    self.keep(observers, length)
                     raise KeyboardInterrupt if caught[0] == signal.SIGINT else SystemExit(128 + caught[0])
         finally:
             for observer in observers:
@@ -195,6 +206,20 @@ class _Engine:
         self.save()
         check_finite(self.state)
         return Run(self.nets, self.used, self.state, self.batches)
+
+    def take(self, observers: Sequence[Observer], length: int) -> Any:
+        """Return the next batch; where there is none, what was trained so far is kept."""
+        try:
+            return next(self.stream)
+        except DataError:
+            if self.batches:
+                self.keep(observers, length)
+            raise
+
+    def keep(self, observers: Sequence[Observer], length: int) -> None:
+        """Save a checkpoint, and the models if any observer saves them."""
+        self.observe([observer for observer in observers if isinstance(observer, Checkpoints)], {}, None, length)
+        self.save()
 
     def place(self, batch: Any) -> Any:
         def move(leaf: Any) -> Any:
@@ -275,19 +300,24 @@ def _length(step: Step[Any, Any], steps: int | None) -> int:
 
 
 @contextmanager
-def _locked(out: Path, *, resume: bool) -> Iterator[Path]:
+def locked(out: Path) -> Iterator[Path]:
+    """Make the folder ``out`` and keep other runs away from it; in one process it may be entered again.
+
+    Raises:
+        RunError: another run is in it, or it cannot be made or written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{out} cannot be made a folder: {error.strerror}; choose another --out") from error
-    lock = FileLock(out / ".lock")
+    lock = FileLock(out / ".lock", is_singleton=True)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunError(f"{out} is in use by another run; wait for it, or choose another --out") from error
+    except OSError as error:
+        raise RunError(f"{out} cannot be written: {error.strerror}; choose another --out") from error
     try:
-        if not resume and latest(out) is not None:
-            raise RunError(f"{out} holds a run already; go on with --resume (resume=True), or choose another --out")
         yield out
     finally:
         lock.release()
@@ -334,4 +364,5 @@ def _to_host(metrics: Mapping[str, Tensor]) -> dict[str, float]:
     """Read all metrics in one transfer."""
     if not metrics:
         return {}
-    return dict(zip(metrics, torch.stack([value.double() for value in metrics.values()]).tolist(), strict=True))
+    dtype = functools.reduce(torch.promote_types, {value.dtype for value in metrics.values()})
+    return dict(zip(metrics, torch.stack([value.to(dtype) for value in metrics.values()]).tolist(), strict=True))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from i2i.errors import CompositionError
-from i2i.policy import Policy, Turn
+from i2i.policy import Policy, Turn, to_device
 from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner
 from i2i.values import Translation
 
@@ -107,7 +107,7 @@ class ImagePool:
         if isinstance(kept, _Ring) and not kept.fits(images):
             kept = self._kept[field] = kept.as_list()
         if isinstance(kept, _Ring):
-            kept.images = kept.images.to(images.device)  # a checkpoint is read on the host
+            kept.images = kept.images.to(images)  # a checkpoint is read on the host, and may be of another precision
         slots = [self._draw(min(len(kept) + i, self._size)) for i in range(len(images))]
         return kept.exchange(images, slots) if isinstance(kept, _Ring) else _exchange(kept, images, slots)
 
@@ -143,7 +143,7 @@ class _Ring:
         return self._held
 
     def fits(self, images: Tensor) -> bool:
-        return images.shape[1:] == self.images.shape[1:] and images.dtype == self.images.dtype
+        return images.shape[1:] == self.images.shape[1:]
 
     def as_list(self) -> list[Tensor]:
         return list(self.images[: self._held].cpu().unbind())
@@ -165,7 +165,7 @@ class _Ring:
         keeper = {number: slot for slot, number in origin.items()}
         to = [keeper.get(number, self._size) for number in range(len(slots))]
         self._held = max([self._held, *(slot + 1 for slot in origin)])
-        index = torch.tensor([from_ring, from_new, to, is_old], device=images.device)
+        index = to_device(torch.tensor([from_ring, from_new, to, is_old]), images.device)
         shape = (-1,) + (1,) * (images.ndim - 1)
         old_images, new_images = self.images.index_select(0, index[0]), images.index_select(0, index[1])
         shown = torch.where(index[3].bool().view(shape), old_images, new_images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,8 @@ class JsonLines(_Writer):
             self._begun = True
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"batch": seen.batches, **seen.metrics}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # no checkpoint may outlive the rows before it
 
     @staticmethod
     def _drop_from(path: Path, batch: int) -> None:
@@ -196,7 +199,7 @@ class Checkpoints(_Writer):
         models: Callable[[Any], Mapping[str, nn.Module]] | None = None,
         *,
         samples: Samples | None = None,
-        keep_last: int = 2,
+        keep_last: int = 3,
         keep_every: int | None = None,
     ) -> None:
         super().__init__(every)

@@ -13,6 +13,7 @@ from i2i.errors import CompositionError
 from i2i.policy import Dial, Policy
 from i2i.protocols import Schedule
 
+_FORMS = ("fused", "capturable", "foreach")
 _FUSED_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -34,8 +35,8 @@ class Optimizing:
         policy: Policy,
     ) -> None:
         first = parameters[0]
-        # CUDA kernels read the rate as float32; on the CPU float64 keeps it exact.
-        self._lr = Dial(lr, torch.float32 if first.is_cuda else torch.float64, first.device)
+        # The kernels of other devices read the rate as float32; on the CPU float64 keeps it exact.
+        self._lr = Dial(lr, torch.float64 if first.device.type == "cpu" else torch.float32, first.device)
         form = _form(factory, first)
         self._tensor_lr = any(form.values())
         self._optimizer = factory(parameters, lr=self._lr.tensor if self._tensor_lr else self._lr.values[0], **form)
@@ -72,15 +73,17 @@ class Optimizing:
             self._scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is to be saved: all but the learning rate, which follows from the batch."""
+        """Return what is to be saved: all but the learning rate, which follows from the batch, and the form."""
         scaler = None if self._scaler is None else self._scaler.state_dict()
         saved = self._optimizer.state_dict()
-        groups = [{key: value for key, value in group.items() if key != "lr"} for group in saved["param_groups"]]
+        groups = [{k: v for k, v in group.items() if k not in ("lr", *_FORMS)} for group in saved["param_groups"]]
         return {"optimizer": {**saved, "param_groups": groups}, "scaler": scaler}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what was saved."""
-        self._optimizer.load_state_dict(saved["optimizer"])
+        """Go on from what was saved, in the form that suits this device."""
+        own = [{name: group[name] for name in _FORMS if name in group} for group in self._optimizer.param_groups]
+        groups = [{**group, **form} for group, form in zip(saved["optimizer"]["param_groups"], own, strict=True)]
+        self._optimizer.load_state_dict({**saved["optimizer"], "param_groups": groups})
         self._bind()
         if self._scaler is not None and saved["scaler"] is not None:
             self._scaler.load_state_dict(saved["scaler"])
@@ -90,7 +93,7 @@ def _form(factory: Callable[..., torch.optim.Optimizer], parameter: nn.Parameter
     """Return the keyword that asks ``factory`` for its fastest form on this device; {} where it offers none."""
     offered = inspect.signature(factory).parameters
     chosen = getattr(factory, "keywords", {})
-    if any(name in chosen for name in ("fused", "capturable", "foreach")):
+    if any(name in chosen for name in _FORMS):
         return {name: chosen[name] for name in ("fused", "capturable") if name in chosen}
     if "fused" in offered and parameter.device.type in ("cpu", "cuda") and parameter.dtype in _FUSED_DTYPES:
         return {"fused": True}

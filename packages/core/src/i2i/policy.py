@@ -90,6 +90,11 @@ def best_precision(device: torch.device) -> Precision:
     return "fp32"
 
 
+def to_device(host: Tensor, device: torch.device) -> Tensor:
+    """Copy a small tensor from the host to ``device`` without waiting for what is queued there."""
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)
+
+
 class Dial:
     """A host value (learning rate, weights) in a tensor that is filled in place before each update.
 
@@ -129,6 +134,6 @@ class Dial:
         if values != self.values:
             self.values = values
             if self._many:
-                self.tensor.copy_(torch.tensor(values, dtype=self.tensor.dtype))
+                self.tensor.copy_(to_device(torch.tensor(values, dtype=self.tensor.dtype), self.tensor.device))
             else:
                 self.tensor.fill_(values[0])

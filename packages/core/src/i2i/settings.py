@@ -22,6 +22,8 @@ def at_least(low: float) -> Validator:
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value is not None and not value >= low:
             raise SettingsError(f"{attribute.name} (={value}) must be at least {low}")
+        if value == float("inf"):
+            raise SettingsError(f"{attribute.name} (={value}) must be finite")
 
     return check
 
@@ -30,8 +32,10 @@ def above(low: float) -> Validator:
     """Return a validator: the value is None, or finite and more than ``low``."""
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value is not None and not low < value < float("inf"):
+        if value is not None and not value > low:
             raise SettingsError(f"{attribute.name} (={value}) must be more than {low}")
+        if value == float("inf"):
+            raise SettingsError(f"{attribute.name} (={value}) must be finite")
 
     return check
 
@@ -100,9 +104,21 @@ class RunSettings:
     """Keep each checkpoint at a multiple of this many batches as well."""
 
 
-# What a resumed run may change: length, device, intervals; and where the run lies now.
+# What a resumed run may change: length, device, intervals, how files are read (`skip_bad`, so that a run that met a bad
+# file can go on); and where the run lies now.
 MAY_DIFFER = frozenset(
-    {"steps", "epochs", "device", "log_every", "sample_every", "checkpoint_every", "keep_last", "keep_every"}
+    {
+        "steps",
+        "epochs",
+        "device",
+        "workers",
+        "skip_bad",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "keep_last",
+        "keep_every",
+    }
     | {"out", "resume"}
 )
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
 from i2i.checkpoint import latest
-from i2i.engine import Run, best_device, fit
+from i2i.engine import Run, best_device, fit, locked
 from i2i.entries import RecipeEntry
 from i2i.errors import RunError, SettingsError
 from i2i.observers import Checkpoints, JsonLines, Observer, Progress, Samples, TensorBoard
@@ -23,6 +22,8 @@ from i2i.recipes import Recipe
 from i2i.registry import observer, recipe
 from i2i.settings import RunSettings, check_resumed
 from i2i.toml import changed, read_settings, write_settings
+
+_UNBEGUN = (".lock", "settings.toml")  # all that a run leaves that stopped before it trained
 
 
 def train(name: str, settings: Any, run: RunSettings) -> Run:
@@ -47,25 +48,27 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
     _seed(run.seed)
     nets, data = built.nets(), built.data()
     watching = _observers(built, run, device)  # reads the preview batch: bad data are found before anything is written
-    _write(out, entry.name, settings, run)
-    print(
-        f"training {name} on {device} in {precision}{' (auto)' if run.precision == 'auto' else ''}: {out}", flush=True
-    )
-    try:
-        return fit(
-            built.step,
-            nets,
-            data,
-            steps=built.length,
-            policy=policy,
-            observers=watching,
-            out=out,
-            resume=run.resume and latest(out) is not None,
-            device=device,
-        )
-    except (KeyboardInterrupt, SystemExit):
-        print(f"stopped; go on with: i2i train --resume --out {out}", file=sys.stderr)
-        raise
+    chosen = f"{precision} (auto)" if run.precision == "auto" else precision
+    with locked(out):
+        _out(entry, settings, run)  # once more: another run may have begun there meanwhile
+        resume = run.resume and _check_length(out, built.length)
+        write_settings(out / "settings.toml", entry.name, run, settings)
+        print(f"training {name} on {device} in {chosen}: {out}", flush=True)
+        try:
+            return fit(
+                built.step,
+                nets,
+                data,
+                steps=built.length,
+                policy=policy,
+                observers=watching,
+                out=out,
+                resume=resume,
+                device=device,
+            )
+        except (KeyboardInterrupt, SystemExit):
+            print(f"stopped; go on with: i2i train --resume --out {out}", file=sys.stderr)
+            raise
 
 
 def _out(entry: RecipeEntry, settings: Any, run: RunSettings) -> Path:
@@ -74,7 +77,7 @@ def _out(entry: RecipeEntry, settings: Any, run: RunSettings) -> Path:
         raise SettingsError("where to? name the folder of the run: --out RUN")
     path = run.out / "settings.toml"
     if not run.resume:
-        if run.out.exists() and (not run.out.is_dir() or any(file.name != ".lock" for file in run.out.iterdir())):
+        if run.out.exists() and (not run.out.is_dir() or any(file.name not in _UNBEGUN for file in run.out.iterdir())):
             raise RunError(f"{run.out} is not empty; choose another --out, or go on with the run in it: --resume")
         return run.out
     if not path.is_file():
@@ -126,14 +129,15 @@ def _observers(built: Recipe, run: RunSettings, device: torch.device) -> Sequenc
     return [*observers, checkpoints]
 
 
-def _write(out: Path, name: str, settings: Any, run: RunSettings) -> None:
-    """Write ``settings.toml`` while no other run holds the folder (`fit` takes the lock again for the training)."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out} cannot be made a folder: {error.strerror}; choose another --out") from error
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            write_settings(out / "settings.toml", name, run, settings)
-    except Timeout as error:
-        raise RunError(f"{out} is in use by another run; wait for it, or choose another --out") from error
+def _check_length(out: Path, length: int) -> bool:
+    """Tell whether there is a checkpoint to go on from.
+
+    Raises:
+        SettingsError: the run shall be shorter than what is trained already.
+    """
+    found = latest(out)
+    if found is not None and found[0] > length:
+        raise SettingsError(
+            f"{out} has {found[0]} batches behind it, more than the {length} asked for; take more steps"
+        )
+    return found is not None

@@ -16,16 +16,16 @@ NormName = Literal["instance", "batch", "none"]
 class Settings:
     """CycleGAN: two translators and two judges, learnt from unpaired photographs."""
 
-    steps: int | None = attrs.field(default=None, validator=at_least(1))
+    steps: int | None = attrs.field(default=None, validator=between(1, 10**9))
     """Batches of the whole run; when left out, as many as --epochs makes."""
-    epochs: int = attrs.field(default=200, validator=at_least(1))
+    epochs: int = attrs.field(default=200, validator=between(1, 10**6))
     """Passes over the larger domain, where --steps does not say how long the run is."""
-    batch_size: int = attrs.field(default=1, validator=at_least(1))
+    batch_size: int = attrs.field(default=1, validator=between(1, 4096))
     """Images of each domain in a batch."""
 
-    load_size: int = attrs.field(default=286, validator=at_least(1))
+    load_size: int = attrs.field(default=286, validator=between(1, 16384))
     """Images are brought to this size before they are cropped, in pixels."""
-    crop_size: int = attrs.field(default=256, validator=at_least(1))
+    crop_size: int = attrs.field(default=256, validator=between(1, 16384))
     """Side of the square that the nets see, in pixels."""
     preprocess: Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"] = "resize_and_crop"
     """How images are brought to size."""
@@ -42,11 +42,11 @@ class Settings:
 
     generator: Literal["resnet", "unet"] = "resnet"
     """Kind of the two generators."""
-    base_width: int = attrs.field(default=64, validator=at_least(1))
+    base_width: int = attrs.field(default=64, validator=between(1, 4096))
     """Channels of the first layer of the generators."""
-    blocks: int = attrs.field(default=9, validator=at_least(0))
+    blocks: int = attrs.field(default=9, validator=between(0, 1000))
     """Residual blocks of the ResNet generator; the authors take 6 for 128 pixels, 9 for 256."""
-    downs: int | None = attrs.field(default=None, validator=at_least(1))
+    downs: int | None = attrs.field(default=None, validator=between(1, 16))
     """Halvings in the generators; 2 for resnet, 8 for unet, when left out."""
     norm: NormName = "instance"
     """Normalisation in the generators."""
@@ -54,9 +54,9 @@ class Settings:
     """Padding in the residual blocks."""
     dropout: float = attrs.field(default=0.0, validator=between(0, 0.9))
     """Share of features that dropout leaves out in the generators."""
-    discriminator_width: int = attrs.field(default=64, validator=at_least(1))
+    discriminator_width: int = attrs.field(default=64, validator=between(1, 4096))
     """Channels of the first layer of the discriminators."""
-    discriminator_layers: int = attrs.field(default=3, validator=at_least(1))
+    discriminator_layers: int = attrs.field(default=3, validator=between(1, 16))
     """Halvings in the discriminators; 3 judges patches of 70 pixels."""
     discriminator_norm: NormName = "instance"
     """Normalisation in the discriminators."""
@@ -75,7 +75,7 @@ class Settings:
     """Weight of the cycle B to A to B."""
     identity_weight: float = attrs.field(default=0.5, validator=at_least(0))
     """Weight of the identity terms, as a share of the cycle weights; 0 leaves them out."""
-    pool_size: int = attrs.field(default=50, validator=at_least(0))
+    pool_size: int = attrs.field(default=50, validator=between(0, 10000))
     """Fakes remembered per direction, to be judged again later; 0 for none."""
 
     lr: float = attrs.field(default=2e-4, validator=above(0))
@@ -86,7 +86,7 @@ class Settings:
     """How the learning rate falls."""
     decay_start: float = attrs.field(default=0.5, validator=between(0, 1))
     """Share of the run after which the rate falls in a straight line (schedule linear)."""
-    decay_epochs: int = attrs.field(default=50, validator=at_least(1))
+    decay_epochs: int = attrs.field(default=50, validator=between(1, 10**6))
     """Epochs after which the rate is divided by ten (schedule step)."""
     reference: bool = False
     """The authors' learning rates, epoch by epoch (0 in the last one), and their wgan without a penalty."""

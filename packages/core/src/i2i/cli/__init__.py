@@ -59,6 +59,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, I2IError):
         print(f"i2i: error: {message}", file=sys.stderr)
         return 2
+    if isinstance(error, OSError) and error.strerror:  # no permission, disk full, a file where a folder should be
+        print(f"i2i: error: {error.filename or 'cannot go on'}: {error.strerror}", file=sys.stderr)
+        return 2
     print(f"i2i: error: {type(error).__name__}: {message} (--debug shows where)", file=sys.stderr)
     return 1
 
