@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Before torch is imported, here and in child processes: sums over two threads differ in the last bit from those of one,
+# and for nets this small a second thread only waits.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
