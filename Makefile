@@ -18,7 +18,7 @@ setup: $(READY)  ## make .venv and install (nothing the second time)
 $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    torch torchvision scikit-image scikit-learn tensorboard \
+	    torch torchvision scikit-image scikit-learn tensorboard safetensors \
 	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling $(EDITABLE)
 	touch $(READY)
 

@@ -166,7 +166,7 @@ def last_batch(out: Path) -> int:
 
 def _half_written(out: Path) -> list[Path]:
     """Return what is under way: hidden folders beside the checkpoints and the models."""
-    return [*(out / "checkpoints").glob(".step-*"), *(out / "model").glob(".*")]
+    return [*(out / "checkpoints").glob(".step-*"), *(out / "model").rglob(".*")]
 
 
 def _wait_for(moment: Moment, out: Path, running: Running) -> None:
