@@ -124,10 +124,11 @@ def demo(out: Path, seed: int = 0, steps: int | None = None, resume: bool = Fals
     rows = baselines(out / "data", held_out)
     torch.manual_seed(seed)
     rows["model before training"] = evaluate(make_nets(settings).G, held_out)
-    every = max(1, (settings.steps or 1) // 4)
+    length = settings.steps or 1
+    every = max(1, length // 4)
     run = RunSettings(
         data=out / "data", out=out / "run", seed=seed, resume=resume and (out / "run" / "settings.toml").is_file(),
-        average=0.995, log_every=20, sample_every=every, checkpoint_every=min(every, 200),
+        average=max(0.5, 1 - 6 / length), log_every=20, sample_every=every, checkpoint_every=min(every, 200),
     )  # fmt: skip
     with _one_thread():
         train("cyclegan", settings, run)
