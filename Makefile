@@ -11,12 +11,13 @@ OUT ?= runs/demo
 .PHONY: help setup demo test lint types check docs demo-short bench evidence clean
 
 help:  ## say what there is
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1: /' | column -t -s:
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
 
 setup: $(READY)  ## make .venv and install (nothing the second time)
 
 $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing PyTorch and the packages into $(VENV): about 6 GB, some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    torch torchvision scikit-image scikit-learn tensorboard safetensors \
 	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling $(EDITABLE)
@@ -35,7 +36,7 @@ lint: $(READY)  ## ruff
 types: $(READY)  ## mypy --strict
 	$(BIN)/mypy $(addsuffix /src,$(PACKAGES))
 
-docs: $(READY)  ## examples in docstrings, README and docs
+docs: $(READY)  ## examples in docstrings (those of README and docs are among the tests)
 	$(BIN)/python -m pytest -q --doctest-modules $(addsuffix /src,$(PACKAGES))
 
 demo-short: $(READY)  ## the demo, shortened: does it run through

@@ -274,8 +274,8 @@ def test_a_signal_saves_and_then_takes_its_course(number: int, error: type[BaseE
 def test_a_second_signal_is_obeyed_at_once(tmp_path: Path) -> None:
     class Twice(Watch):
         def __call__(self, seen: Seen) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, observers=[Twice(1)])

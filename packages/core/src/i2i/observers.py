@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,10 @@ class Progress(_Due):
         from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
 
         if self._bar is None:
-            self._bar = tqdm(total=seen.length, initial=seen.batches, unit="batch", dynamic_ncols=True)
+            pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between two lines; a log needs few
+            self._bar = tqdm(
+                total=seen.length, initial=seen.batches, unit="batch", dynamic_ncols=True, mininterval=pause
+            )
         terms = {name: f"{value:.3g}" for name, value in seen.metrics.items() if not name.endswith("total")}
         self._bar.set_postfix(terms, refresh=False)
         self._bar.update(seen.batches - self._bar.n)

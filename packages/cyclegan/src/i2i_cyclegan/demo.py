@@ -8,6 +8,7 @@ other photographs.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,8 +163,11 @@ def _report(out: Path, rows: dict[str, Likeness]) -> None:
     for name, row in rows.items():
         print(f"{name:28}{row}")
     model, best = rows["model after training"], rows["best colour map (unpaired)"]
-    print(f"\nThe model is {model.psnr - best.psnr:+.2f} dB from the best colour map. See {out / 'demo.png'}.")
-    print(f"Translate a folder:  i2i translate {out / 'run'} {out / 'data' / 'testA'} --out {out / 'translated'}")
+    margin = model.psnr - best.psnr
+    told = "better" if margin > 0 else "worse"
+    print(f"\nThe model is {abs(margin):.2f} dB {told} than the best colour map. See {out / 'demo.png'}.")
+    command = sys.argv[0] if Path(sys.argv[0]).name == "i2i" else "i2i"
+    print(f"Translate a folder:  {command} translate {out / 'run'} {out / 'data' / 'testA'} --out {out / 'translated'}")
     text = json.dumps({name: row._asdict() for name, row in rows.items()}, indent=2)
     (out / "result.json").write_text(text + "\n", encoding="utf-8")
 
