@@ -47,3 +47,18 @@ def test_neither_a_model_nor_a_run(tmp_path, capsys):
     err = capsys.readouterr().err
     assert err.startswith("i2i: error: ")
     assert err.count("\n") == 1
+
+
+def test_a_run_of_the_library_is_a_run(tmp_path, capsys):
+    import torch
+
+    import i2i
+
+    step = i2i.player(
+        lambda n: n.G, lambda n, x: {"size": n.G(x).square().mean()}, torch.optim.SGD, weights={"size": 1}, lr=0.1
+    )
+    i2i.fit(step, i2i.nets(G=torch.nn.Linear(1, 1)), [torch.ones(1, 1)], steps=2, out=tmp_path / "run", device="cpu")
+    assert main(["info", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "none: trained from Python" in said
+    assert "step-2" in said

@@ -18,7 +18,8 @@ def info(model: str, /) -> None:
         model: a run, a model folder, or a Hub id such as owner/name.
     """
     folder = Path(model)
-    rows = _run(folder) if (folder / "settings.toml").is_file() else _model(model)
+    is_run = (folder / "settings.toml").is_file() or (folder / "checkpoints").is_dir()
+    rows = _run(folder) if is_run else _model(model)
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows))
 
@@ -44,17 +45,19 @@ def _model(model: str) -> list[tuple[str, str]]:
 def _run(folder: Path) -> list[tuple[str, str]]:
     from i2i.checkpoint import latest
 
-    document = read_settings(folder / "settings.toml")
+    path = folder / "settings.toml"  # a run of the library's `fit` has none
+    document = read_settings(path) if path.is_file() else None
     newest = latest(folder)
     checkpoints = sorted(path.name for path in folder.glob("checkpoints/step-*"))
     rows = [
         ("run", str(folder)),
-        ("recipe", document.recipe or "unknown"),
-        ("batches", f"{newest[0] if newest else 0} of {_length(document)}"),
+        ("recipe", (document.recipe or "unknown") if document else "none: trained from Python"),
+        ("batches", f"{newest[0] if newest else 0}" + (f" of {_length(document)}" if document else "")),
         ("checkpoints", ", ".join(sorted(checkpoints, key=len)) or "none yet"),
         ("models", ", ".join(str(path) for path in run_models(folder).values()) or "none yet"),
     ]
-    rows += [(f"  {name}", str(value)) for name, value in document.settings.items()]
+    given = {**document.run, **document.settings} if document else {}
+    rows += [(f"  {name}", str(value)) for name, value in given.items()]
     last = _last_metrics(folder / "metrics.jsonl")
     rows.append(("metrics", f"at batch {last.pop('batch')}" if last else "none yet"))
     return rows + [(f"  {name}", f"{value:.6g}") for name, value in last.items()]
