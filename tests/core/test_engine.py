@@ -22,8 +22,9 @@ from i2i.combine import alternate, every, repeat
 from i2i.engine import Run, backend_flags, fit
 from i2i.errors import CompositionError, DataError, I2IError, NonFiniteError, RunError, SettingsError
 from i2i.history import replayed
-from i2i.observers import Checkpoints, JsonLines, Observer, Seen
+from i2i.observers import Checkpoints, JsonLines
 from i2i.policy import Policy
+from i2i.protocols import Observer, Seen
 from i2i.step import Step, player
 
 TOTAL = 8

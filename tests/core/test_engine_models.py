@@ -16,7 +16,8 @@ from i2i.checkpoint import latest
 from i2i.engine import fit
 from i2i.errors import DataError
 from i2i.models import load
-from i2i.observers import Checkpoints, Seen
+from i2i.observers import Checkpoints
+from i2i.protocols import Seen
 from i2i.step import Step, player
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from i2i.engine import Run, fit
 from i2i.errors import RunError, SettingsError
-from i2i.observers import Checkpoints, JsonLines, Observer, Progress, Samples, Seen, TensorBoard, evaluating
+from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard, evaluating
 from i2i.policy import Policy
+from i2i.protocols import Observer, Seen
 from i2i.step import Step, player
 
 

@@ -24,8 +24,9 @@ from i2i.combine import alternate, every, repeat
 from i2i.engine import Run, fit
 from i2i.errors import CompositionError, NonFiniteError
 from i2i.history import replayed
-from i2i.observers import Checkpoints, JsonLines, Observer, Seen
+from i2i.observers import Checkpoints, JsonLines
 from i2i.policy import Policy, Turn
+from i2i.protocols import Observer, Seen
 from i2i.stages import Stage, Stages, staged
 from i2i.step import Step, player
 

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from i2i.hookspecs import hookimpl
     from i2i.models import load, save
     from i2i.net import as_discriminator, as_generator, nets
-    from i2i.observers import Observer, Seen
     from i2i.parts import Example, part
     from i2i.policy import Policy, Turn
-    from i2i.protocols import Discriminator, Generator, Loss, Schedule, SharedLoss
+    from i2i.protocols import Discriminator, Generator, Loss, Observer, Schedule, Seen, SharedLoss
     from i2i.recipes import Recipe
     from i2i.settings import RunSettings
     from i2i.stages import Stage, Stages, staged
@@ -36,10 +35,9 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "models": ("load", "save"),
     "net": ("as_discriminator", "as_generator", "nets"),
-    "observers": ("Observer", "Seen"),
     "parts": ("Example", "part"),
     "policy": ("Policy", "Turn"),
-    "protocols": ("Discriminator", "Generator", "Loss", "Schedule", "SharedLoss"),
+    "protocols": ("Discriminator", "Generator", "Loss", "Observer", "Schedule", "Seen", "SharedLoss"),
     "recipes": ("Recipe",),
     "settings": ("RunSettings",),
     "stages": ("Stage", "Stages", "staged"),

@@ -20,8 +20,9 @@ from i2i.checkpoint import latest, load_checkpoint, restore_rng, rng_state, save
 from i2i.errors import CompositionError, DataError, ModelError, RunError, SettingsError
 from i2i.guard import check_finite
 from i2i.net import place
-from i2i.observers import Checkpoints, Observer, Seen
+from i2i.observers import Checkpoints
 from i2i.policy import Policy, Turn
+from i2i.protocols import Observer, Seen
 from i2i.step import State, Step, check_trained, modules_of
 from i2i.tree import tree_map
 

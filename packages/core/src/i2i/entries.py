@@ -13,7 +13,7 @@ from i2i.errors import PluginError
 from i2i.hookspecs import Kind
 
 if TYPE_CHECKING:
-    from i2i.observers import Observer
+    from i2i.protocols import Observer
     from i2i.recipes import Recipe
     from i2i.settings import RunSettings
 

@@ -8,57 +8,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from i2i.checkpoint import prune, restore_rng, rng_state
 from i2i.errors import RunError, SettingsError
+from i2i.protocols import Seen
 from i2i.step import modules_of
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-class Seen(NamedTuple):
-    """What an observer sees.
-
-    Attributes:
-        batches: trained so far, from the very start.
-        length: of the whole run, in batches.
-        metrics: ``<player>/<term>`` (unweighted) and ``<player>/total`` of the last batch.
-        nets: as they stand.
-        average: the nets to be used: their averages where the policy asks for them, else the nets themselves.
-        batch: the last batch, on the device.
-        out: the run's folder, or None.
-        save: writes a checkpoint into ``out``; returns its folder, None where there is nothing to write.
-    """
-
-    batches: int
-    length: int
-    metrics: Mapping[str, float]
-    nets: Any
-    average: Any
-    batch: Any
-    out: Path | None
-    save: Callable[[], Path | None]
-
-
-class Observer(Protocol):
-    """Called each ``every`` batches and after the last one.
-
-    A method ``close()``, where there is one, ends it; an attribute ``writes`` that is true says that it needs ``out``.
-    """
-
-    @property
-    def every(self) -> int:
-        """Batches between two calls."""
-        ...
-
-    def __call__(self, seen: Seen, /) -> None:
-        """Look at the run; changes neither nets nor random generators."""
-        ...
 
 
 class _Due:

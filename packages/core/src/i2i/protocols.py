@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -56,4 +57,44 @@ class Schedule(Protocol):
 
     def __call__(self, now: int, /) -> float:
         """Return the value for batch ``now``, counted from 0 since the (stage of the) run began."""
+        ...
+
+
+class Seen(NamedTuple):
+    """What an observer sees.
+
+    Attributes:
+        batches: trained so far, from the very start.
+        length: of the whole run, in batches.
+        metrics: ``<player>/<term>`` (unweighted) and ``<player>/total`` of the last batch.
+        nets: as they stand.
+        average: the nets to be used: their averages where the policy asks for them, else the nets themselves.
+        batch: the last batch, on the device.
+        out: the run's folder, or None.
+        save: writes a checkpoint into ``out``; returns its folder, None where there is nothing to write.
+    """
+
+    batches: int
+    length: int
+    metrics: Mapping[str, float]
+    nets: Any
+    average: Any
+    batch: Any
+    out: Path | None
+    save: Callable[[], Path | None]
+
+
+class Observer(Protocol):
+    """Called each ``every`` batches and after the last one.
+
+    A method ``close()``, where there is one, ends it; an attribute ``writes`` that is true says that it needs ``out``.
+    """
+
+    @property
+    def every(self) -> int:
+        """Batches between two calls."""
+        ...
+
+    def __call__(self, seen: Seen, /) -> None:
+        """Look at the run; changes neither nets nor random generators."""
         ...

@@ -16,8 +16,9 @@ from i2i.checkpoint import latest
 from i2i.engine import Run, best_device, fit, locked
 from i2i.entries import RecipeEntry
 from i2i.errors import RunError, SettingsError
-from i2i.observers import Checkpoints, JsonLines, Observer, Progress, Samples, TensorBoard
+from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard
 from i2i.policy import Policy, Precision, best_precision
+from i2i.protocols import Observer
 from i2i.recipes import Recipe
 from i2i.registry import observer, recipe
 from i2i.settings import RunSettings, check_resumed
