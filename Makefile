@@ -23,7 +23,7 @@ $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling $(EDITABLE)
 	touch $(READY)
 
-demo: $(READY)  ## CycleGAN on real photographs, about three minutes on two cores (SEED=0, OUT=runs/demo)
+demo: $(READY)  ## CycleGAN on real photographs, about four minutes on two cores (SEED=0, OUT=runs/demo)
 	$(BIN)/i2i demo cyclegan --out $(OUT) --seed $(or $(SEED),0)
 
 test: $(READY)  ## every test

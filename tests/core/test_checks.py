@@ -16,8 +16,11 @@ def test_at_least_refuses_what_is_no_whole_number_from_the_minimum_on(value: Any
     assert str(error.value) == f"layers (={value}) must be a whole number of at least 3"
 
 
-def test_at_least_accepts_the_minimum() -> None:
+def test_at_least_accepts_its_bounds_and_nothing_beyond() -> None:
     at_least("layers", 3, 3)
+    at_least("layers", 16, 3, 16)
+    with pytest.raises(SettingsError, match=r"^layers \(=17\) must be at most 16$"):
+        at_least("layers", 17, 3, 16)
 
 
 def test_one_of_lists_the_choices() -> None:

@@ -688,4 +688,7 @@ def test_a_player_that_trains_what_the_live_one_trains_and_more_is_no_mistake() 
     )
     step = alternate(share=translate, live="g", g=PLAYERS["g"](), both=both)
     nets = make_nets()
-    step.update(nets, step.init(nets, Policy(), None), make_batches()[0], Turn(Policy(), 0))
+    before = [p.detach().clone() for p in nets.G.parameters()]
+    _, metrics = step.update(nets, step.init(nets, Policy(), None), make_batches()[0], Turn(Policy(), 0))
+    assert {"both/x", "both/total"} < set(metrics)
+    assert not all(torch.equal(old, new) for old, new in zip(before, nets.G.parameters(), strict=True))
