@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check docs demo-short bench evidence clean
+.PHONY: help setup demo demo-pix2pix test lint types check docs demo-short bench evidence clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
@@ -19,12 +19,15 @@ $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch and the packages into $(VENV): about 6 GB, some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    torch torchvision scikit-image scikit-learn tensorboard safetensors \
+	    torch torchvision scikit-image scikit-learn tensorboard torchmetrics av safetensors \
 	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling $(EDITABLE)
 	touch $(READY)
 
 demo: $(READY)  ## CycleGAN on real photographs, about four minutes on two cores (SEED=0, OUT=runs/demo)
 	$(BIN)/i2i demo cyclegan --out $(OUT) --seed $(or $(SEED),0)
+
+demo-pix2pix: $(READY)  ## pix2pix: pencil sketches into photographs, about two minutes (SEED=0, OUT=runs/demo-pix2pix)
+	$(BIN)/i2i demo pix2pix --out $(if $(filter runs/demo,$(OUT)),runs/demo-pix2pix,$(OUT)) --seed $(or $(SEED),0)
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -q
@@ -39,9 +42,10 @@ types: $(READY)  ## mypy --strict
 docs: $(READY)  ## examples in docstrings (those of README and docs are among the tests)
 	$(BIN)/python -m pytest -q --doctest-modules $(addsuffix /src,$(PACKAGES))
 
-demo-short: $(READY)  ## the demo, shortened: does it run through
+demo-short: $(READY)  ## the demos, shortened: do they run through
 	rm -rf runs/demo-short
-	$(BIN)/i2i demo cyclegan --out runs/demo-short --steps 60
+	$(BIN)/i2i demo cyclegan --out runs/demo-short/cyclegan --steps 60
+	$(BIN)/i2i demo pix2pix --out runs/demo-short/pix2pix --steps 60
 
 check: lint types test docs demo-short  ## what must pass before a change lands
 
@@ -52,6 +56,9 @@ bench: $(READY)  ## speed: ratios against plain torch, measured in one process
 evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds, twenty kills
 	$(BIN)/python benchmarks/evidence/demo.py
 	$(BIN)/python benchmarks/evidence/kills.py
+	$(BIN)/python benchmarks/evidence/tiles.py
+	$(BIN)/python benchmarks/evidence/ablation.py
+	$(BIN)/python benchmarks/evidence/remedies.py
 	$(BIN)/python docs/tables.py
 
 clean:  ## remove what was made here

@@ -13,8 +13,10 @@ from benchmarks.reference.cyclegan import CycleGAN
 from benchmarks.timing import compare
 from i2i.policy import Policy, Precision, Turn, best_precision
 from i2i.values import Pair
-from i2i_cyclegan.recipe import learning_rate, make_nets, make_step
+from i2i_cyclegan.rates import learning_rate
+from i2i_cyclegan.recipe import make_nets
 from i2i_cyclegan.settings import Settings
+from i2i_cyclegan.step import make_step
 
 SIZE, WIDTH, BLOCKS = 128, 64, 6  # as the authors train at 128 pixels
 ROUNDS = 9

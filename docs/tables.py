@@ -7,6 +7,7 @@ was not measured is said to be so.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import json
 import re
@@ -19,12 +20,15 @@ from typing import Any
 import attrs
 
 from i2i.settings import RunSettings, flag
+from i2i_cyclegan.pix2pix.settings import Settings as Pix2PixSettings
 from i2i_cyclegan.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("command-line.md", "cyclegan.md", "benchmarks.md", "evidence.md")
+PAGES = ("command-line.md", "cyclegan.md", "pix2pix.md", "benchmarks.md", "evidence.md", "when-it-fails.md")
 NOT_MEASURED = "not measured"
+#: what the steps across the borders of tiles are compared with
+SEAMS = {"seam": "seam", "elsewhere": "the same away from borders", "same_statistics": "seam, same statistics"}
 
 #: the authors' options with the same meaning
 AUTHORS = {
@@ -37,8 +41,12 @@ AUTHORS = {
     "flip": "`no_flip`",
     "serial": "`serial_batches`",
     "max_images": "`max_dataset_size`",
+    "channels": "`input_nc`, `output_nc`",
     "channels_a": "`input_nc`",
     "channels_b": "`output_nc`",
+    "range_a": "none",
+    "range_b": "none",
+    "alpha": "none; always dropped",
     "generator": "`netG`",
     "base_width": "`ngf`",
     "blocks": "in `netG`: `resnet_6blocks`, `resnet_9blocks`",
@@ -46,6 +54,12 @@ AUTHORS = {
     "norm": "`norm`",
     "padding": "none; always reflect",
     "dropout": "`no_dropout`; 0.5 where it is on",
+    "recompute": "none",
+    "discriminator": "`netD`",
+    "direction": "`direction`",
+    "colourise": "`model colorization`",
+    "l1_weight": "`lambda_L1`",
+    "discriminator_lr": "none; always `lr`",
     "discriminator_width": "`ndf`",
     "discriminator_layers": "`n_layers_D`",
     "discriminator_norm": "`norm`",
@@ -53,6 +67,8 @@ AUTHORS = {
     "init_gain": "`init_gain`",
     "criterion": "`gan_mode`; `wgan` is `wgangp`",
     "gradient_penalty": "none; never applied",
+    "adversarial_weight": "none; always 1",
+    "r1_weight": "none",
     "cycle_weight_a": "`lambda_A`",
     "cycle_weight_b": "`lambda_B`",
     "identity_weight": "`lambda_identity`",
@@ -62,7 +78,36 @@ AUTHORS = {
     "schedule": "`lr_policy`",
     "decay_start": "`n_epochs` / (`n_epochs` + `n_epochs_decay`)",
     "decay_epochs": "`lr_decay_iters`",
+    "plateau_patience": "none; always 5, on a metric of 0",
+    "plateau_factor": "none; always 0.2",
+    "warm_up": "none",
     "reference": "none",
+}
+
+#: what the tables of demos show, and what it is called in their results
+DEMO_COLUMNS = {
+    "cyclegan": {
+        "input itself": "input itself",
+        "best colour map": "best colour map (unpaired)",
+        "before training": "model before training",
+        "after training": "model after training",
+    },
+    "pix2pix": {
+        "input itself": "input itself",
+        "best colour map": "best colour map",
+        "mean image": "mean image",
+        "before training": "model before training",
+        "after training": "model after training",
+    },
+}
+
+#: Zhu et al., tables 4 and 5: accuracy by pixel / accuracy by class / IoU of labels to photo, and of photo to labels
+PAPER_ABLATION = {
+    "cycle alone": (".22 / .07 / .02", ".10 / .05 / .02"),
+    "GAN alone": (".51 / .11 / .08", ".53 / .11 / .07"),
+    "GAN + forward cycle": (".55 / .18 / .12", ".49 / .11 / .07"),
+    "GAN + backward cycle": (".39 / .14 / .06", ".01 / .06 / .01"),
+    "full": (".52 / .17 / .11", ".58 / .22 / .16"),
 }
 
 
@@ -78,17 +123,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 
 
 def settings_rows(record: type[Any]) -> list[tuple[str, str, str, str]]:
-    """Return name, flag, default and docstring of each field of an attrs class."""
+    """Return name, flag, default and docstring of each field of an attrs class, inherited ones first."""
+    words: dict[str, str] = {}
+    for owner in reversed([one for one in record.__mro__ if attrs.has(one)]):
+        words |= docstrings(owner)
+    return [(f.name, flag(f.name), shown(f.default), " ".join(words[f.name].split())) for f in attrs.fields(record)]
+
+
+def docstrings(record: type[Any]) -> dict[str, str]:
+    """Return what is written below each field of a class itself."""
     body: list[ast.stmt] = ast.parse(inspect.getsource(record)).body[0].body  # type: ignore[attr-defined]
-    words = {
-        field.target.id: text.value.value
+    return {
+        field.target.id: str(text.value.value)
         for field, text in pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
     }
-    return [
-        (f.name, flag(f.name), shown(f.default), " ".join(str(words[f.name]).split())) for f in attrs.fields(record)
-    ]
 
 
 def shown(default: Any) -> str:
@@ -104,9 +154,9 @@ def run_settings() -> list[str]:
     return table(["setting", "default", "meaning"], rows)
 
 
-def cyclegan_settings() -> list[str]:
-    """Return the table of the recipe's settings, with the authors' options."""
-    rows = [(f"`{name}`", default, words, AUTHORS[field]) for field, name, default, words in settings_rows(Settings)]
+def recipe_settings(record: type[Any] = Settings) -> list[str]:
+    """Return the table of a recipe's settings, with the authors' options."""
+    rows = [(f"`{name}`", default, words, AUTHORS[field]) for field, name, default, words in settings_rows(record)]
     return table(["setting", "default", "meaning", "authors' option"], rows)
 
 
@@ -164,22 +214,23 @@ def machine(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def evidence_demo() -> list[str]:
-    """Return what the demo reached, seed by seed."""
-    head = ["seed", "input itself", "best colour map", "before training", "after training", "above the map", "time"]
-    found = read("evidence-demo-cyclegan.json")
+def evidence_demo(name: str = "cyclegan") -> list[str]:
+    """Return what a demo reached, seed by seed."""
+    columns = DEMO_COLUMNS[name]
+    head = ["seed", *columns, "above the map", "time"]
+    found = read(f"evidence-demo-{name}.json")
     if found is None:
         return table(head, [[NOT_MEASURED] * len(head)])
-    return table(head, [demo_row(run) for run in found["seeds"]])
+    return table(head, [demo_row(run, columns) for run in found["seeds"]])
 
 
-def demo_row(run: Mapping[str, Any]) -> Sequence[object]:
+def demo_row(run: Mapping[str, Any], columns: Mapping[str, str]) -> Sequence[object]:
     """Return the row of one seed."""
-    names = ("input itself", "best colour map (unpaired)", "model before training", "model after training")
-    rows = [run["result"][name] for name in names]
-    gain = rows[3]["psnr"] - rows[1]["psnr"]
-    cells = [f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.3f}" for row in rows]
-    return [run["seed"], *cells, f"{gain:+.2f} dB", f"{run['seconds']:.0f} s"]
+    rows = {name: run["result"][long] for name, long in columns.items()}
+    gain = rows["after training"]["psnr"] - rows["best colour map"]["psnr"]
+    cells = [f"{row['psnr']:.2f} dB, SSIM {row['ssim']:.3f}" for row in rows.values()]
+    used = f" ({run['processor_seconds']:.0f} s of one core)" if "processor_seconds" in run else ""
+    return [run["seed"], *cells, f"{gain:+.2f} dB", f"{run['seconds']:.0f} s{used}"]
 
 
 def evidence_kills() -> list[str]:
@@ -192,12 +243,101 @@ def evidence_kills() -> list[str]:
     return table(head, [[found["kills"], found["batches"], *equal]])
 
 
+def evidence_ablation() -> list[str]:
+    """Return how close each row of the ablation comes to the truth, with what needs no network."""
+    found = read("evidence-ablation.json")
+    baselines = {} if found is None else found["baselines"]
+    rows: list[Sequence[object]] = []
+    for name in baselines.get("a2b", ()):
+        likeness = [baselines[way][name] for way in ("a2b", "b2a")]
+        rows.append([name, *(cell for one in likeness for cell in spread([one])), "", "", ""])
+    return losses_table([*rows, *loss_rows(found)])
+
+
+def evidence_remedies() -> list[str]:
+    """Return the same for what may help where colours come out inverted."""
+    return losses_table(loss_rows(read("evidence-remedies.json")))
+
+
+def losses_table(rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return a table of losses."""
+    ways = [cell for way in ("A to B", "B to A") for cell in (f"{way}: PSNR", f"{way}: SSIM")]
+    head = ["loss", *ways, "A to B to A: PSNR", "SSIM below 0", "seeds"]
+    return table(head, rows or [[NOT_MEASURED] * len(head)])
+
+
+def loss_rows(found: Any) -> list[Sequence[object]]:
+    """Return a row for each loss; counted are runs with bright and dark exchanged (SSIM < 0) in a direction."""
+    if found is None:
+        return []
+    rows: list[Sequence[object]] = []
+    for name in dict.fromkeys(run["row"] for run in found["runs"]):
+        runs = [run for run in found["runs"] if run["row"] == name]
+        cells = [cell for way in ("a2b", "b2a") for cell in spread([run[way] for run in runs])]
+        exchanged = sum(min(run[way]["ssim"] for way in ("a2b", "b2a")) < 0 for run in runs)
+        rows.append([name, *cells, spread([run["cycle_a"] for run in runs])[0], exchanged, len(runs)])
+    return rows
+
+
+def spread(likeness: Sequence[Mapping[str, float]]) -> tuple[str, str]:
+    """Return mean PSNR in decibels and mean SSIM, with the lowest and the highest where there are several.
+
+    Example:
+        >>> spread([{"psnr": 18.0, "ssim": 0.5}, {"psnr": 20.0, "ssim": 0.6}])
+        ('19.0 (18.0 to 20.0)', '.55 (.50 to .60)')
+    """
+
+    def told(values: Sequence[float], form: str) -> str:
+        figures = (min(values), sum(values) / len(values), max(values))
+        low, middle, high = (re.sub(r"^(-?)0\.", r"\1.", format(figure, form)) for figure in figures)
+        return middle if len(values) == 1 else f"{middle} ({low} to {high})"
+
+    return told([one["psnr"] for one in likeness], "z.1f"), told([one["ssim"] for one in likeness], "z.2f")
+
+
+def paper_ablation() -> list[str]:
+    """Return the paper's tables 4 and 5."""
+    rows = [(name, *cells) for name, cells in PAPER_ABLATION.items()]
+    return table(["loss", "labels to photo", "photo to labels"], rows)
+
+
+def evidence_tiles() -> list[str]:
+    """Return what tiles take, and whether seams show, image by image."""
+    head = ["image", "how", "memory", "time", *SEAMS.values(), "mean difference"]
+    found = read("tiles.json")
+    if found is None:
+        return table(head, [[NOT_MEASURED] * len(head)])
+    names = {"whole": "one pass", "tiles": "tiles", "alone": "files"}
+    return table(
+        head,
+        [
+            tiles_row(f"{name}, {'x'.join(map(str, image['size']))}", names[how], figures)
+            for name, image in found["images"].items()
+            for how, figures in image["passes"].items()
+        ],
+    )
+
+
+def tiles_row(image: str, how: str, figures: Mapping[str, Any]) -> Sequence[object]:
+    """Return the row of one way to translate an image."""
+    found = [figures.get(name) for name in SEAMS]
+    seams = [f"{seam['largest']:+.0f} / {seam['mean']:+.2f}" if seam else "" for seam in found]
+    difference = f"{found[0]['difference']:.2f}" if found[0] else ""
+    return [image, how, f"{figures['memory'] / 2**30:.2f} GiB", f"{figures['seconds']:.0f} s", *seams, difference]
+
+
 TABLES: Mapping[str, Callable[[], list[str]]] = {
     "run-settings": run_settings,
-    "cyclegan-settings": cyclegan_settings,
+    "cyclegan-settings": recipe_settings,
+    "pix2pix-settings": functools.partial(recipe_settings, Pix2PixSettings),
     "benchmarks-cpu": benchmarks_cpu,
     "evidence-demo": evidence_demo,
+    "evidence-demo-pix2pix": functools.partial(evidence_demo, "pix2pix"),
     "evidence-kills": evidence_kills,
+    "evidence-tiles": evidence_tiles,
+    "evidence-ablation": evidence_ablation,
+    "evidence-remedies": evidence_remedies,
+    "paper-ablation": paper_ablation,
 }
 
 

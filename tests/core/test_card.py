@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from i2i.card import model_card
+from i2i.pixels import PixelFormat, to_json
 
 CONFIG: dict[str, Any] = {
     "spec": {"part": "cyclegan/resnet_generator", "arguments": {"blocks": 9, "norm": "instance", "sizes": [1, 2]}},
     "channels": [3, 1],
+    "reads": to_json(PixelFormat()),
+    "writes": to_json(PixelFormat(channels=1, depth=16, range=(0, 4095))),
     "multiple": 4,
     "parameters": 11378179,
     "versions": {"i2i-core": "0.1.0", "i2i-cyclegan": "0.1.0", "torch": "2.14.1"},

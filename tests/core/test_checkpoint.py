@@ -205,6 +205,13 @@ def test_prune_keeps_the_newest_and_the_regular_ones(tmp_path) -> None:
     assert os.listdir(tmp_path / "checkpoints") == ["step-80"]
 
 
+def test_prune_keeps_what_is_named(tmp_path) -> None:
+    for batches in range(10, 60, 10):
+        save_checkpoint(tmp_path, batches, {})
+    prune(tmp_path, keep_last=1, keep_every=40, kept=(20, 70))
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["step-20", "step-40", "step-50"]
+
+
 def test_a_kill_at_any_operation_leaves_a_good_checkpoint(tmp_path, killed_everywhere) -> None:
     save_checkpoint(tmp_path, 1, tree_of(1))
     deaths = 0

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from filelock import FileLock
 from torch import Tensor, nn
 
-from i2i.checkpoint import load_checkpoint
+from i2i.checkpoint import load_checkpoint, save_checkpoint
 from i2i.combine import alternate, every, repeat
 from i2i.engine import Run, backend_flags, fit
 from i2i.errors import CompositionError, DataError, I2IError, NonFiniteError, RunError, SettingsError
@@ -154,7 +154,7 @@ def test_resumes_bit_for_bit_at_every_batch(batch: int, undisturbed: tuple[str, 
 def test_checkpoints_hold_all_there_is(undisturbed: tuple[str, Path]) -> None:
     """So that the test above cannot pass on nothing."""
     tree = load_checkpoint(undisturbed[1] / "checkpoints" / f"step-{TOTAL}")
-    assert list(tree) == ["nets", "state", "average", "data", "rng"]
+    assert list(tree) == ["nets", "state", "average", "data", "observers", "rng"]
     assert [len(net) for net in tree["nets"]] == [9, 2]
     assert set(tree["average"]) == {0, 1}
     assert tree["data"] == (None if undisturbed[0] == "a list" else {"position": TOTAL})
@@ -329,6 +329,61 @@ def test_a_killed_process_without_data_and_command_line_packages_is_resumed(tmp_
     run(out, resume=True)
     run(tmp_path / "calm")
     assert result(out) == result(tmp_path / "calm")
+
+
+# --- observers with a state -------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """Remembers all batches that it saw, and saves; what comes after the checkpoint of a batch is forgotten."""
+
+    def __init__(self, every: int, *, saves: bool = False) -> None:
+        self.every, self.saves, self.seen = every, saves, torch.zeros(TOTAL)
+
+    def __call__(self, seen: Seen) -> None:
+        self.seen[seen.batches - 1] += self.every
+        if self.saves:
+            seen.save()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen.clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seen = state["seen"]
+
+
+class Other(Counting):
+    """Is told apart from its base."""
+
+
+def test_observers_with_a_state_are_resumed(tmp_path: Path) -> None:
+    run(tmp_path, steps=4, observers=[Counting(2), Counting(1), JsonLines(1)])
+    again = [Other(1), Counting(2), JsonLines(1), Counting(1), Counting(4)]
+    run(tmp_path, resume=True, observers=again)
+    counts = [observer.seen.tolist() for observer in again if isinstance(observer, Counting)]
+    assert counts == [
+        [0, 0, 0, 0, 1, 1, 1, 1],
+        [0, 2, 0, 2, 0, 2, 0, 2],
+        [1, 1, 1, 1, 1, 1, 1, 1],
+        [0, 0, 0, 0, 0, 0, 0, 4],
+    ]
+
+
+def test_a_checkpoint_holds_what_all_observers_of_its_batch_saw(tmp_path: Path) -> None:
+    """Also where one that saves stands first in the list, and where Checkpoints stand before it."""
+    run(tmp_path, steps=2, observers=[Checkpoints(1), Counting(1, saves=True), Counting(2)])
+    states = load_checkpoint(tmp_path / "checkpoints" / "step-2")["observers"].values()
+    assert [state["seen"].tolist()[:2] for state in states] == [[1, 1], [0, 2]]
+
+
+def test_checkpoints_from_before_observers_had_a_state(tmp_path: Path) -> None:
+    run(tmp_path, steps=4)
+    tree = load_checkpoint(tmp_path / "checkpoints" / "step-4")
+    del tree["observers"]
+    save_checkpoint(tmp_path, 4, tree)
+    counting = Counting(1)
+    run(tmp_path, resume=True, observers=[counting])
+    assert counting.seen.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 # --- the guard --------------------------------------------------------------------------------------------------------

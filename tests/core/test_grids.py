@@ -37,11 +37,18 @@ def test_small_images_are_enlarged_by_whole_factors_and_others_fitted_to_the_fir
     assert (sheet[14 : 14 + height * factor, 4 + 7 * factor : 4 + 14 * factor] == 255).all()
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 2, 8, 8), (1, 4, 8, 8)])
+@pytest.mark.parametrize(("channels", "shown"), [(2, [0, 0, 0]), (4, [0, 1, 2]), (6, [0, 1, 2])])
+def test_of_many_channels_some_are_shown(channels: int, shown: list[int]) -> None:
+    image = torch.linspace(-1, 1, channels).view(1, channels, 1, 1).expand(1, channels, 96, 96)
+    levels = np.linspace(0, 255, channels).round()[shown]
+    np.testing.assert_array_equal(np.asarray(grid({"a": image}))[20, 20], levels)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 0, 8, 8)])
 def test_a_column_that_is_no_batch_of_images_is_named_with_its_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(SettingsError) as caught:
         grid({"a": torch.zeros(1, 3, 8, 8), "bad": torch.zeros(shape)})
-    assert str(caught.value) == f"column bad has shape {shape}; a grid shows images (b, 1 or 3, h, w)"
+    assert str(caught.value) == f"column bad has shape {shape}; a grid shows images (b, c, h, w)"
 
 
 def test_no_column() -> None:

@@ -20,6 +20,7 @@ def test_callbacks_have_the_documented_signatures():
         (hookspecs.RegisterPart.__call__, Notes.part),
         (hookspecs.RegisterRecipe.__call__, Notes.recipe),
         (hookspecs.RegisterObserver.__call__, Notes.observer),
+        (hookspecs.RegisterConverter.__call__, Notes.converter),
         (hookspecs.App.command, Notes.command),
     ]
     for documented, real in pairs:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from i2i.errors import ModelError, RunError
 from i2i.models import describe, load, save
 from i2i.parts import Spec
+from i2i.pixels import PixelFormat
 from i2i.tensorfile import write_tensors
 
 pytestmark = pytest.mark.usefixtures("toy_plugin")
@@ -75,14 +76,28 @@ def test_config_says_what_a_reader_needs(saved) -> None:
     assert config["spec"]["arguments"]["width"] == 2
     assert config["spec"]["arguments"]["sizes"] == [1, 3]
     assert config["channels"] == [3, 3]
-    assert config["range"] == [-1, 1]
-    assert config["depth"] == 8
+    plain = {"channels": 3, "depth": 8, "range": None, "colours": "stored", "alpha": "drop"}
+    assert config["reads"] == config["writes"] == plain
     assert config["multiple"] == 4
     assert config["weights"] == "model.safetensors"
     assert config["parameters"] == (3 * 2 + 2) + (2 + 2) + (2 * 3 * 9 + 3)
     assert torch.__version__.startswith(config["versions"]["torch"])
     assert config["versions"]["i2i-toy"] == "2.5"
     assert sorted(os.listdir(saved)) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_what_images_are_in_files_travels_with_the_model(tmp_path) -> None:
+    net = make("generator", 1)
+    net.reads = PixelFormat(channels=1, depth=16, range=(100, 4095), alpha="white")
+    net.writes = PixelFormat(channels=1, depth=32)
+    found = load(save(net, tmp_path / "a2b", sample=torch.zeros(5, 8, 8)))
+    assert (found.reads, found.writes) == (net.reads, net.writes)
+    with Image.open(tmp_path / "a2b" / "sample.png") as sample:
+        assert (sample.mode, sample.size) == ("RGB", (8, 8))
+    plain = load(save(make("generator", 1), tmp_path / "plain"))
+    assert (plain.reads, plain.writes) == (PixelFormat(channels=1), PixelFormat(channels=1))
+    other = load(tmp_path / "a2b", into=make("generator", 1))
+    assert (other.reads, other.writes) == (net.reads, net.writes)
 
 
 def test_describe_adds_what_the_file_holds(saved) -> None:
@@ -247,8 +262,8 @@ def test_a_damaged_config(saved, text, said) -> None:
         ("aliases", [1]),
         ("aliases", {"a": 1}),
         ("channels", [3]),
-        ("range", None),
-        ("depth", "8"),
+        ("reads", None),
+        ("writes", {"channels": 0}),
         ("multiple", "4"),
         ("parameters", None),
         ("versions", []),

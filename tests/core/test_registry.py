@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from i2i.errors import PluginError
-from i2i.registry import name_of, observer, part, recipe, registry
+from i2i.registry import converter, name_of, observer, part, recipe, registry
 
 PLUGIN = """
 import i2i
@@ -23,6 +23,9 @@ def register_observers(register):
 @i2i.hookimpl
 def register_commands(app):
     app.command("animate", "{module}_code:animate", help="move")
+@i2i.hookimpl
+def register_converters(register):
+    register("{recipe}-files", "{module}_code:convert", help="read old files")
 """
 CODE = """
 import attrs
@@ -33,6 +36,7 @@ def blur(size=3): return size * 2
 def build(settings, run): return (settings, run)
 def observe(run): return ("observer of", run)
 def animate(): pass
+def convert(found, name): return {"a2b": found}
 """
 
 
@@ -55,6 +59,8 @@ def test_what_is_registered_is_found_and_imported_on_use(good):
     assert entry.settings()().width == 3
     assert entry.build("settings", "run") == ("settings", "run")
     assert observer("smooth-log").build("run") == ("observer of", "run")
+    assert converter("smooth-files").help == "read old files"
+    assert converter("smooth-files").load()({"w": 1}, "x.pth") == {"a2b": {"w": 1}}
     assert [entry.name for entry in registry().tables.commands.all() if entry.distribution == "x-good"] == [
         "good animate"
     ]
@@ -71,6 +77,7 @@ def test_name_of_a_reference(good):
         (lambda: part("good/blurr"), "part 'good/blurr' is unknown; did you mean 'good/blur'?"),
         (lambda: recipe("smoth"), "recipe 'smoth' is unknown; did you mean 'smooth'?"),
         (lambda: observer("smooth-logs"), "observer 'smooth-logs' is unknown; did you mean 'smooth-log'?"),
+        (lambda: converter("smooth-file"), "converter 'smooth-file' is unknown; did you mean 'smooth-files'?"),
     ],
 )
 def test_a_misspelt_name_gets_the_nearest(good, look_up, message):
@@ -108,6 +115,8 @@ def test_a_name_of_two_distributions_is_an_error_that_names_both_and_breaks_noth
     assert part("rival/blur").distribution == "x-rival"
     assert "recipe 'smooth' is registered by x-good and x-rival; uninstall one of them" in registry().tables.conflicts()
     assert "smooth" not in registry().tables.recipes.names()
+    with pytest.raises(PluginError, match="converter 'smooth-files' is registered by x-good and x-rival"):
+        converter("smooth-files")
 
 
 def _problem(install, hook, call):
@@ -135,6 +144,8 @@ def _problem(install, hook, call):
         ("register_recipes", "register('Odd One', 'm:S', 'm:b')", "recipe name 'Odd One' must be lower-case"),
         ("register_recipes", "register('odd', 'm:S', 'm:b', demo='demo')", "'demo', registered for 'odd', must read"),
         ("register_observers", "register('a/b', 'm:S')", "observer name 'a/b' must be"),
+        ("register_converters", "register('A', 'm:f', help='')", "converter name 'A' must be lower-case"),
+        ("register_converters", "register('a', 'm', help='')", "'m', registered for 'a', must read"),
         ("register_commands", "app.command('a b', 'm:S', help='')", "command name 'a b' must be"),
         ("register_commands", "1 / 0", "ZeroDivisionError"),
     ],

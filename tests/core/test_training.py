@@ -76,6 +76,14 @@ def test_precision_that_is_chosen_is_said(settings, tmp_path, capsys):
     assert " (auto): " in capsys.readouterr().out
 
 
+def test_memory_is_said_before_training(settings, tmp_path, capsys):
+    train("shrink", settings(), _run(tmp_path))
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("training shrink on cpu")
+    assert second.startswith("memory: about 0.")
+    assert second.endswith(" free on cpu")
+
+
 def test_a_folder_is_needed(settings):
     with pytest.raises(SettingsError, match="--out RUN"):
         train("shrink", settings(), RunSettings())

@@ -3,15 +3,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
+from skimage import color
 from torch import Tensor, nn
 
 from i2i import as_generator
 from i2i.errors import CompositionError, DataError, RunError, SettingsError
-from i2i.translate import plan, translate, translate_files
+from i2i.pixels import PixelFormat
+from i2i.translate import translate, translate_files
 from i2i.values import Translation
 
 
@@ -168,29 +172,98 @@ def test_many_sizes_do_not_pile_up(tmp_path) -> None:
     assert passes_after == list(range(30))
 
 
+def deep_picture(path: Path, channels: int, kind: type, **options: object) -> np.ndarray:
+    """Write noise of a kind that Pillow cannot hold, as another library does, and return it."""
+    draws = np.random.default_rng(0).random((9, 14, channels))
+    array = (draws if kind is np.float32 else draws * np.iinfo(kind).max).astype(kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        path.write_bytes(imagecodecs.png_encode(array.squeeze()))
+    else:
+        photometric = "rgb" if channels == 3 else "minisblack"
+        tifffile.imwrite(path, array.squeeze(), photometric=photometric, planarconfig="contig", **options)
+    return array.squeeze()
+
+
+def formats(net: Seeing, pixels: PixelFormat) -> Seeing:
+    net.reads = net.writes = pixels  # type: ignore[assignment]
+    return net
+
+
 @pytest.mark.parametrize(
-    ("inputs", "targets"),
+    ("name", "channels", "kind", "levels"),
     [
-        (["in/a/x.png", "in/b/y.png"], ["x.png", "y.png"]),
-        (["in/a/x.png", "in/b/x.png"], ["a/x.png", "b/x.png"]),
-        (["in"], ["a/x.png", "a/z.png", "b/x.png", "b/y.png"]),
-        (["in/a", "in/b"], ["a/x.png", "a/z.png", "b/x.png", "b/y.png"]),
-        (["in/a", "in/a/x.png"], ["x.png", "z.png"]),
-        (["both"], ["both/s.jpg.png", "both/s.png"]),
+        ("grey.png", 1, np.uint16, None),
+        ("colour.png", 3, np.uint16, None),
+        ("grey.tif", 1, np.uint16, None),
+        ("colour.tiff", 3, np.uint16, None),
+        ("ranged.tif", 1, np.uint16, (0, 65535)),
+        ("seven.tif", 7, np.uint16, None),
+        ("seven_eights.tif", 7, np.uint8, None),
+        ("float.tif", 1, np.float32, (-1, 1)),
+        ("floats.tif", 5, np.float32, (-1, 1)),
     ],
 )
-def test_every_source_gets_a_name_of_its_own(tmp_path, inputs, targets) -> None:
-    for name in ("in/a/x.png", "in/a/z.png", "in/b/x.png", "in/b/y.png", "both/s.jpg", "both/s.png"):
-        picture(tmp_path / name, 2, 2)
-    jobs = plan([tmp_path / name for name in inputs], tmp_path / "out")
-    assert sorted(str(job.target.relative_to(tmp_path / "out")) for job in jobs) == targets
+def test_every_bit_survives_a_net_that_changes_nothing(tmp_path, name, channels, kind, levels) -> None:
+    array = deep_picture(tmp_path / "in" / name, channels, kind)
+    depth = {np.uint8: 8, np.uint16: 16, np.float32: 32}[kind]
+    net = formats(Seeing(multiple=4), PixelFormat(channels=channels, depth=depth, range=levels))
+    (written,) = translate_files(net, [tmp_path / "in"], tmp_path / "out").written
+    assert written == tmp_path / "out" / name
+    found = imagecodecs.png_decode(written.read_bytes()) if written.suffix == ".png" else tifffile.imread(written)
+    assert found.dtype == kind
+    assert np.array_equal(found, array)
+    assert net.seen[0].shape == (1, channels, 12, 16)
 
 
-def test_sources_that_cannot_be_told_apart(tmp_path) -> None:
-    for name in ("1/in/x.png", "2/in/x.png"):
-        picture(tmp_path / name, 2, 2)
-    with pytest.raises(DataError, match=r"would both be written to .*x\.png; translate them into two folders"):
-        plan([tmp_path / "1" / "in", tmp_path / "2" / "in"], tmp_path / "out")
+def test_floats_from_zero_to_one_come_back_as_exactly_as_floats_around_one_allow(tmp_path) -> None:
+    array = deep_picture(tmp_path / "x.tif", 3, np.float32)
+    net = formats(Seeing(), PixelFormat(depth=32))
+    (written,) = translate_files(net, [tmp_path / "x.tif"], tmp_path / "out").written
+    assert np.abs(tifffile.imread(written) - array).max() <= 2**-24
+
+
+def test_results_have_the_depth_of_the_model_whatever_the_source_has(tmp_path) -> None:
+    pixels = picture(tmp_path / "in" / "a.jpg", 6, 4)
+    pixels = np.asarray(Image.open(tmp_path / "in" / "a.jpg"))
+    deep = deep_picture(tmp_path / "in" / "b.png", 3, np.uint16)
+    translate_files(formats(Seeing(), PixelFormat(depth=16)), [tmp_path / "in"], tmp_path / "16")
+    assert np.array_equal(imagecodecs.png_decode((tmp_path / "16" / "a.png").read_bytes()), pixels.astype(int) * 257)
+    translate_files(Seeing(), [tmp_path / "in"], tmp_path / "8")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "8" / "b.png")), (deep / 257).round())
+
+
+def test_size_of_deep_images(tmp_path) -> None:
+    array = deep_picture(tmp_path / "x.tif", 5, np.uint16)
+    net = formats(Seeing(), PixelFormat(channels=5, depth=16))
+    (written,) = translate_files(net, [tmp_path / "x.tif"], tmp_path / "out", size=18).written
+    planes = [
+        Image.fromarray(array[..., k].astype(np.float32)).resize((28, 18), Image.Resampling.BICUBIC) for k in range(5)
+    ]
+    expected = np.stack([np.asarray(plane) for plane in planes], 2).round().clip(0, 65535)
+    assert np.array_equal(tifffile.imread(written), expected)
+
+
+def test_colours_for_a_grey_image(tmp_path) -> None:
+    source = np.random.default_rng(0).integers(60, 200, (8, 8), dtype=np.uint8)
+    Image.fromarray(source).save(tmp_path / "x.jpg", quality=100)
+
+    class Red(Seeing):
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+            self.seen.append(image)
+            return Translation(
+                torch.tensor([30.0, 20.0]).view(1, 2, 1, 1).expand(len(image), 2, *image.shape[2:]) / 110
+            )
+
+    net = Red()
+    net.reads = PixelFormat(channels=1, colours="lightness")  # type: ignore[assignment]
+    net.writes = PixelFormat(channels=2, colours="chroma")  # type: ignore[assignment]
+    (written,) = translate_files(net, [tmp_path / "x.jpg"], tmp_path / "out", batch_size=3).written
+    grey = np.asarray(Image.open(tmp_path / "x.jpg").convert("RGB"))
+    lab = color.rgb2lab(grey)
+    assert np.abs(net.seen[0][0, 0].numpy() - (lab[..., 0] / 50 - 1)).max() < 1e-4
+    lab[..., 1:] = 30, 20
+    assert np.abs(np.asarray(Image.open(written)) - color.lab2rgb(lab) * 255).max() <= 0.51
 
 
 def test_a_source_is_never_overwritten(tmp_path, monkeypatch) -> None:
@@ -256,3 +329,56 @@ def test_an_error_of_the_net_names_the_image(tmp_path) -> None:
     picture(tmp_path / "x.png", 8, 8)
     with pytest.raises(CompositionError, match=r"x\.png: the net makes \(4, 4\)"):
         translate_files(as_generator(nn.AvgPool2d(2)), [tmp_path / "x.png"], tmp_path / "out")
+
+
+def test_files_in_tiles(tmp_path) -> None:
+    pixels = picture(tmp_path / "x.png", 40, 24)
+    net = Seeing(multiple=4)
+    translate_files(net, [tmp_path / "x.png"], tmp_path / "out", tile=16)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "x.png")), pixels)
+    assert {tuple(seen.shape[-2:]) for seen in net.seen[1:]} == {(16, 16)}
+
+
+class Noisy(Seeing):
+    """Batch norm and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5)).eval()
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+        return Translation(self.layers(image) / 4)
+
+
+def test_files_as_in_training(tmp_path) -> None:
+    """Each image has its own statistics and the same dropout, whatever else is translated; the net is left alone."""
+    net = Noisy()
+    pixels = picture(tmp_path / "in" / "b.png", 16, 12)
+    picture(tmp_path / "in" / "a.png", 16, 12, seed=1)
+    translate_files(net, [tmp_path / "in"], tmp_path / "all", train_mode=True)
+    translate_files(net, [tmp_path / "in" / "b.png"], tmp_path / "one", train_mode=True)
+    made = [np.asarray(Image.open(tmp_path / name / "b.png")).astype(float) for name in ("all", "one")]
+    assert np.array_equal(*made)
+    dropped = made[0] == 128  # 0 is 127.5 levels, rounded up
+    assert 0.4 < dropped.mean() < 0.6
+    colours = pixels / 127.5 - 1
+    normed = (colours - colours.mean((0, 1))) / colours.std((0, 1))
+    expected = np.clip(normed / 2 * 127.5 + 127.5, 0, 255)  # twice as much, as half is dropped, of a quarter
+    assert np.abs(made[0] - expected)[~dropped].max() <= 1
+    assert not any(module.training for module in net.layers.modules())
+    assert torch.equal(net.layers[0].running_mean, torch.zeros(3))
+    assert torch.equal(net.layers[0].running_var, torch.ones(3))
+    assert net.layers[0].num_batches_tracked == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tile": 64}, "train_mode takes its statistics and its dropout for the whole image; leave out tile"),
+        ({"batch_size": 2}, r"train_mode would mix the statistics of 2 images; use batch_size 1"),
+    ],
+)
+def test_what_does_not_go_with_train_mode(tmp_path, settings, message) -> None:
+    picture(tmp_path / "x.png", 8, 8)
+    with pytest.raises(SettingsError, match=message):
+        translate_files(Seeing(), [tmp_path / "x.png"], tmp_path / "out", train_mode=True, **settings)

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.reference.cyclegan import CycleGAN
+from i2i.memory import estimate
 from i2i.policy import Policy, Turn
 from i2i.values import Pair
 from i2i_cyclegan.recipe import make_nets, make_step
@@ -87,3 +88,14 @@ def test_no_copies_for_activations_in_place(dispatched: tuple[Counter[str], Coun
     assert {name: ours[name] for name in ("clone", "new_zeros", "copy_", "as_strided")} == dict.fromkeys(
         ("clone", "new_zeros", "copy_", "as_strided"), 0
     )
+
+
+def test_memory_of_a_step_at_256_pixels() -> None:
+    settings = Settings(recompute=True)
+    with torch.device("meta"):
+        counted = estimate(make_step(settings, 2e-4), make_nets(settings), images(256))
+    weights = 4 * 2 * (11_378_179 + 2_764_737)
+    pools = 4 * 2 * 51 * 3 * 256**2  # one slot more than the pool: what is not kept goes there
+    assert (counted.weights, counted.gradients, counted.average) == (weights, weights, 0)
+    assert counted.states == pytest.approx(2 * weights + pools, rel=1e-5)  # two moments
+    assert 0.4e9 < counted.activations < 0.6e9  # 2.1e9 without recompute

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from i2i.errors import DataError, SettingsError
 from i2i_cyclegan import discriminators
-from i2i_cyclegan.discriminators import PatchDiscriminator, patch_discriminator
+from i2i_cyclegan.discriminators import PatchDiscriminator, patch_discriminator, pixel_discriminator
 
 FACTORS = (1, 2, 4, 8, 8, 8)
 
@@ -188,3 +188,75 @@ def test_bf16_autocast_stays_near_float32() -> None:
     assert (low.float() - net(x).logits[0]).abs().mean() < 0.02
     low.float().square().mean().backward()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in net.parameters())
+
+
+# The discriminator of pixels.
+
+
+@pytest.mark.parametrize("kind", ["instance", "batch", "none"])
+def test_keys_of_the_pixel_discriminator_are_the_authors(kind: Any) -> None:
+    expected: dict[str, tuple[int, ...]] = {
+        "net.0.weight": (4, 5, 1, 1), "net.0.bias": (4,), "net.2.weight": (8, 4, 1, 1), "net.5.weight": (1, 8, 1, 1),
+    }  # fmt: skip
+    if kind == "instance":
+        expected |= {"net.2.bias": (8,), "net.5.bias": (1,)}
+    if kind == "batch":
+        expected |= {f"net.3.{name}": (8,) for name in ("weight", "bias", "running_mean", "running_var")}
+        expected["net.3.num_batches_tracked"] = ()
+    net = pixel_discriminator(5, base_width=4, norm=kind)
+    assert {name: tuple(value.shape) for name, value in net.state_dict().items()} == expected
+
+
+def test_parameters_of_the_pixel_discriminator_are_the_authors() -> None:
+    with torch.device("meta"):
+        assert sum(value.numel() for value in pixel_discriminator().parameters()) == 8_705
+
+
+@pytest.mark.parametrize(("kind", "train"), [("instance", True), ("batch", True), ("batch", False), ("none", True)])
+def test_pixel_logits_agree_with_the_specification(kind: Any, train: bool) -> None:
+    net = pixel_discriminator(3, base_width=3, norm=kind).train(train)
+    w, a, b = random_weights(net), image(2, 1, 5, 7), -image(2, 2, 5, 7)
+    first = functional.leaky_relu(functional.conv2d(torch.cat((a, b), 1), w["net.0.weight"], w["net.0.bias"]), 0.2)
+    x = functional.conv2d(first, w["net.2.weight"], w.get("net.2.bias"))
+    if kind == "instance":
+        x = functional.instance_norm(x)
+    if kind == "batch":
+        running = w["net.3.running_mean"].clone(), w["net.3.running_var"].clone()
+        x = functional.batch_norm(x, *running, w["net.3.weight"], w["net.3.bias"], train)
+    second = functional.leaky_relu(x, 0.2)
+    verdict = net(b, a)
+    logits = functional.conv2d(second, w["net.5.weight"], w.get("net.5.bias"))
+    torch.testing.assert_close(verdict.logits[0], logits, rtol=0, atol=1e-10)
+    assert logits.shape == (2, 1, 5, 7)
+    for ours, expected in zip(verdict.features[0], (first, second), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
+
+
+def test_a_pixel_is_judged_by_itself() -> None:
+    net = pixel_discriminator(2, base_width=3, norm="none")
+    random_weights(net)
+    x = image(1, 2, 6, 6)
+    changed = x.clone()
+    changed[..., 3, 4] = 0.9
+    differs = (net(x).logits[0] != net(changed).logits[0])[0, 0].nonzero().tolist()
+    assert differs == [[3, 4]]
+
+
+@pytest.mark.parametrize(("kind", "smallest"), [("instance", 2), ("batch", 1), ("none", 1)])
+def test_the_smallest_image_of_pixels(kind: Any, smallest: int) -> None:
+    net = pixel_discriminator(base_width=1, norm=kind)
+    assert net(torch.zeros(2, 3, smallest, smallest)).logits[0].shape == (2, 1, smallest, smallest)
+    assert net.smallest == smallest
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"base_width": 0}, r"base_width \(=0\)"),
+        ({"in_channels": 0}, r"in_channels \(=0\)"),
+        ({"norm": "layer"}, r"norm \(='layer'\) must be one of: instance, batch, none"),
+    ],
+)
+def test_arguments_of_the_pixel_discriminator_out_of_range_are_refused(settings: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        pixel_discriminator(**settings)

@@ -11,6 +11,8 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from i2i.errors import CompositionError, DataError, SettingsError
+from i2i.tiles import approximation
+from i2i.translate import translate
 from i2i_cyclegan import generators
 from i2i_cyclegan.generators import ImageGenerator, resnet_generator, unet_generator
 
@@ -371,3 +373,113 @@ def test_backward_copies_no_maps(factory: Any) -> None:
         if isinstance(module, nn.ReLU | nn.LeakyReLU):
             module.inplace = True
     assert copies(net) > 0
+
+
+SEEING: list[tuple[Any, dict[str, Any]]] = [
+    *((resnet_generator, {"downs": downs, "blocks": blocks}) for downs, blocks in ((1, 0), (1, 2), (2, 0), (2, 1))),
+    (resnet_generator, {"downs": 3, "blocks": 0, "norm": "batch"}),
+    (resnet_generator, {"downs": 1, "blocks": 1, "padding": "zero"}),
+    *((unet_generator, {"downs": downs}) for downs in (1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize(("factory", "settings"), SEEING)
+def test_reach_is_how_far_a_change_of_one_pixel_shows(factory, settings) -> None:
+    """No farther than that, and that far at least once, over all places of the pixel on the grid of the net."""
+    net = factory(base_width=1, **({"norm": "none"} | settings)).double().eval()
+    for parameter in net.parameters():
+        nn.init.uniform_(parameter, 0.01, 0.02)  # all positive: nothing cancels out, no ReLU is off
+    size = (2 * net.reach // net.multiple + 4) * net.multiple
+    middle = size // 2 // net.multiple * net.multiple
+    farthest = 0
+    for place in range(middle, middle + net.multiple):
+        x = ((image(1, 3, size, size) + 1) / 2).requires_grad_()
+        (slope,) = torch.autograd.grad(net(x).image[0, 0, place, place], x)  # of the farthest pixels it is tiny
+        farthest = max(farthest, int((slope.any(1)[0].nonzero() - place).abs().max()))
+    assert farthest == net.reach
+
+
+@pytest.mark.parametrize(
+    ("factory", "settings", "tile"),
+    [
+        (resnet_generator, {"blocks": 1}, 64),
+        (resnet_generator, {"blocks": 0, "downs": 1, "norm": "batch"}, 32),
+        (unet_generator, {"downs": 2, "norm": "instance"}, 32),
+        (unet_generator, {"downs": 3}, 80),
+    ],
+)
+def test_tiles_are_one_pass_with_the_statistics_of_the_shrunk_image(factory, settings, tile) -> None:
+    net = factory(base_width=4, **settings).eval()
+    random_weights(net)
+    x = image(1, 3, 117, 90)
+    small = functional.interpolate(x, (tile, round(tile * 90 / 117)), mode="bilinear", antialias=True)
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.InstanceNorm2d)]
+    found: list[tuple[Tensor, Tensor]] = []
+    hooks = [norm.register_forward_pre_hook(lambda _, args: found.append(moments(args[0]))) for norm in norms]
+    translate(net, small)
+    uses = iter(found.copy())
+    hooks += [norm.register_forward_hook(lambda _, args, __: normed(args[0], *next(uses))) for norm in norms]
+    expected = translate(net, x)
+    for hook in hooks:
+        hook.remove()
+    assert approximation(net, tile) is None
+    torch.testing.assert_close(translate(net, x, tile=tile), expected, rtol=0, atol=1e-6)
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.mean((2, 3), keepdim=True), x.var((2, 3), unbiased=False, keepdim=True)
+
+
+def normed(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    return (x - mean) / (variance + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"norm": "instance"}, {"norm": "batch"}, {"norm": "batch", "dropout": 0.5}], ids=str
+)
+@pytest.mark.parametrize(("factory", "sizes"), [(resnet_generator, {"blocks": 2}), (unet_generator, {"downs": 6})])
+def test_recomputing_changes_no_gradient_no_statistics_and_no_draw(factory: Any, sizes: Any, settings: Any) -> None:
+    found = []
+    for recompute in (False, True):
+        net = factory(base_width=2, **sizes, **settings, recompute=recompute)
+        random_weights(net)
+        torch.manual_seed(3)
+        x = image(2, 3, 64, 64).requires_grad_()
+        net(net(x).image).image.square().sum().backward()  # there and back, as in a cycle
+        found.append({"x": x.grad, **{n: p.grad for n, p in net.named_parameters()}, **dict(net.named_buffers())})
+    assert found[0].keys() == found[1].keys()
+    assert all(value.abs().sum() > 0 for name, value in found[0].items() if name.endswith("weight"))
+    for name, value in found[0].items():
+        assert value.equal(found[1][name]), name
+
+
+def kept_maps(net: ImageGenerator, x: Tensor) -> int:
+    """Return the numbers that a forward pass keeps for backward, besides weights."""
+    sizes = {}
+    weights = {p.untyped_storage()._cdata for p in net.parameters()}
+
+    def pack(value: Tensor) -> Tensor:
+        storage = value.untyped_storage()
+        sizes[storage._cdata] = storage.nbytes() // value.itemsize
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        result = net(x).image  # alive until all are counted: no storage takes the place of another
+    assert result.requires_grad
+    return sum(size for storage, size in sizes.items() if storage not in weights)
+
+
+def test_recomputing_resnet_keeps_what_goes_into_blocks_and_changes_of_resolution() -> None:
+    x = torch.empty(1, 3, 256, 256, device="meta")
+    there = 3 * 256**2 + 64 * 256**2 + 128 * 128**2
+    back = 256 * 64**2 + 128 * 128**2 + 64 * 256**2
+    assert kept_maps(on_meta(resnet_generator, recompute=True), x) == there + 9 * 256 * 64**2 + back
+    assert kept_maps(on_meta(resnet_generator), x) > 3.5 * (there + 9 * 256 * 64**2 + back)
+
+
+def test_recomputing_unet_keeps_what_goes_into_levels_and_comes_up_to_them() -> None:
+    x = torch.empty(1, 3, 256, 256, device="meta")
+    levels = [(width, 128 >> level) for level, width in enumerate((64, 128, 256, 512, 512, 512, 512))]
+    kept = 3 * 256**2 + sum(3 * width * side**2 for width, side in levels)  # down, and both halves of what comes up
+    assert kept_maps(on_meta(unet_generator, recompute=True), x) == kept
+    assert kept_maps(on_meta(unet_generator), x) > 1.7 * kept

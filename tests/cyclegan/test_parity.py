@@ -15,8 +15,10 @@ from torch.nn import functional
 from i2i.engine import fit
 from i2i.policy import Policy, Turn
 from i2i.values import Pair
-from i2i_cyclegan.recipe import Nets, learning_rate, make_nets, make_step
+from i2i_cyclegan.rates import learning_rate
+from i2i_cyclegan.recipe import make_nets
 from i2i_cyclegan.settings import Settings
+from i2i_cyclegan.step import Nets, make_step
 
 Weights = dict[str, Tensor]
 STEPS = 6
@@ -86,6 +88,13 @@ GAN: Mapping[str, Callable[[Tensor, bool], Tensor]] = {
 }
 
 
+def squared_gradient(w: Weights, x: Tensor) -> Tensor:
+    """R1, which the authors do not have: half the squared gradient of the judgement, mean over the images."""
+    x = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(patch(w, x).sum(), x, create_graph=True)
+    return (gradient * gradient).sum((1, 2, 3)).mean() / 2
+
+
 class Pool:
     """Section 1.5, on Python's global generator."""
 
@@ -115,7 +124,10 @@ class Result(NamedTuple):
 
 
 def authors(start: Sequence[Weights], batches: Sequence[Pair], s: Settings, rates: Sequence[float]) -> Result:
-    """Train in the order of section 1.6 of the spec, and log under the authors' names."""
+    """Train in the order of section 1.6 of the spec, and log under the authors' names.
+
+    A term of weight 0 is computed and multiplied by 0; without adversarial terms the judges stay as they are.
+    """
     weights = [{key: value.clone().requires_grad_() for key, value in w.items()} for w in start]
     g_a, g_b, d_b, d_a = weights  # ours: G, F, DA, DB; the authors' D_A judges B
     generator = resnet if s.generator == "resnet" else unet
@@ -135,12 +147,12 @@ def authors(start: Sequence[Weights], batches: Sequence[Pair], s: Settings, rate
         fake_a = generator(g_b, b)
         rec_b = generator(g_a, fake_a)
         terms = {
-            "G_A": gan(patch(d_a, fake_b), True),
-            "G_B": gan(patch(d_b, fake_a), True),
+            "G_A": s.adversarial_weight * gan(patch(d_a, fake_b), True),
+            "G_B": s.adversarial_weight * gan(patch(d_b, fake_a), True),
             "cycle_A": s.cycle_weight_a * (rec_a - a).abs().mean(),
             "cycle_B": s.cycle_weight_b * (rec_b - b).abs().mean(),
         }
-        if s.identity_weight > 0:
+        if s.identity_weight > 0:  # its weight may still be 0, with that of a cycle
             terms["idt_A"] = s.cycle_weight_b * s.identity_weight * (generator(g_a, b) - b).abs().mean()
             terms["idt_B"] = s.cycle_weight_a * s.identity_weight * (generator(g_b, a) - a).abs().mean()
         opt_g.zero_grad()
@@ -150,9 +162,13 @@ def authors(start: Sequence[Weights], batches: Sequence[Pair], s: Settings, rate
         shown_b, shown_a = pool_b.query(fake_b.detach()), pool_a.query(fake_a.detach())
         terms["D_A"] = (gan(patch(d_a, b), True) + gan(patch(d_a, shown_b), False)) * 0.5
         terms["D_B"] = (gan(patch(d_b, a), True) + gan(patch(d_b, shown_a), False)) * 0.5
-        opt_d.zero_grad()
-        torch.autograd.backward((terms["D_A"], terms["D_B"]))
-        opt_d.step()
+        if s.r1_weight:
+            terms["D_A"] = terms["D_A"] + s.r1_weight * squared_gradient(d_a, b)
+            terms["D_B"] = terms["D_B"] + s.r1_weight * squared_gradient(d_b, a)
+        if s.adversarial_weight:
+            opt_d.zero_grad()
+            torch.autograd.backward((terms["D_A"], terms["D_B"]))
+            opt_d.step()
         losses.append({name: term.item() for name, term in terms.items()})
     return Result(losses, [{key: value.detach() for key, value in w.items()} for w in weights])
 
@@ -161,17 +177,19 @@ def authors(start: Sequence[Weights], batches: Sequence[Pair], s: Settings, rate
 
 
 def renamed(metrics: Mapping[str, Tensor | float], s: Settings) -> dict[str, float]:
-    """Our unweighted terms under the authors' names, weighted."""
-    cycles, half = (s.cycle_weight_a, s.cycle_weight_b), 0.5
+    """Our unweighted terms under the authors' names, weighted; those of weight 0 must not be there."""
+    adversarial, cycle_a, cycle_b, r1 = s.adversarial_weight, s.cycle_weight_a, s.cycle_weight_b, s.r1_weight
+    judge = 0.5 if adversarial else 0.0
     names = {
-        "G_A": ("g/adv_b", 1.0), "G_B": ("g/adv_a", 1.0), "D_A": ("d/b", half), "D_B": ("d/a", half),
-        "cycle_A": ("g/cycle_a", cycles[0]), "cycle_B": ("g/cycle_b", cycles[1]),
+        "G_A": {"g/adv_b": adversarial}, "G_B": {"g/adv_a": adversarial},
+        "cycle_A": {"g/cycle_a": cycle_a}, "cycle_B": {"g/cycle_b": cycle_b},
+        "idt_A": {"g/identity_b": s.identity_weight * cycle_b}, "idt_B": {"g/identity_a": s.identity_weight * cycle_a},
+        "D_A": {"d/b": judge, "d/r1_b": r1}, "D_B": {"d/a": judge, "d/r1_a": r1},
     }  # fmt: skip
-    if s.identity_weight > 0:
-        names["idt_A"] = ("g/identity_b", s.identity_weight * cycles[1])
-        names["idt_B"] = ("g/identity_a", s.identity_weight * cycles[0])
-    assert set(metrics) == {"g/total", "d/total"} | {ours for ours, _ in names.values()}
-    return {theirs: weight * float(metrics[ours]) for theirs, (ours, weight) in names.items()}
+    there = {t: {ours: weight for ours, weight in parts.items() if weight > 0} for t, parts in names.items()}
+    wanted = {ours for parts in there.values() for ours in parts}
+    assert set(metrics) == wanted | {f"{name[0]}/total" for name in wanted}
+    return {t: sum(w * float(metrics[ours]) for ours, w in parts.items()) for t, parts in there.items() if parts}
 
 
 def parameters(net: nn.Module) -> Weights:
@@ -202,13 +220,14 @@ def beginning(settings: Settings, batch: int = 2, size: int = 16) -> tuple[Nets,
 
 def assert_equal(nets: Nets, start: Sequence[Weights], ours: list[dict[str, float]], theirs: Result) -> None:
     for mine, wanted in zip(ours, theirs.losses, strict=True):
-        assert mine == pytest.approx(wanted, rel=1e-10, abs=1e-10)
+        assert mine == pytest.approx({name: wanted[name] for name in mine}, rel=1e-10, abs=1e-10)
     for net, before, after in zip(nets, start, theirs.weights, strict=True):
         for name, value in net.named_parameters():
             if not dead(name, net):
                 torch.testing.assert_close(value.detach(), after[name], rtol=1e-10, atol=1e-10, msg=name)
                 moved = (value.detach() - before[name]).abs().max() > 1e-5
-                assert moved or name.endswith("bias"), f"{name} did not move"  # wgan's last bias has no gradient
+                # wgan's last bias has no gradient
+                assert moved or name.endswith("bias") or not value.requires_grad, f"{name} did not move"
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -219,6 +238,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vanilla": {"criterion": "vanilla", "pool_size": 2},
     "batch norm U-Net": {"generator": "unet", "downs": 3, "norm": "batch", "discriminator_norm": "batch"},
     "the authors' wgan": {"criterion": "wgan", "reference": True},
+    "cycle alone": {"adversarial_weight": 0.0, "identity_weight": 0.0},
+    "GAN alone": {"cycle_weight_a": 0.0, "cycle_weight_b": 0.0, "identity_weight": 0.0},
+    "GAN and forward cycle": {"cycle_weight_b": 0.0, "identity_weight": 0.0, "pool_size": 2},
+    "GAN and backward cycle, one identity": {"cycle_weight_a": 0.0},
+    "less of the GAN": {"adversarial_weight": 0.3},
+    "r1": {"r1_weight": 2.0, "pool_size": 2},
 }  # fmt: skip
 
 
@@ -243,9 +268,18 @@ def test_update_is_the_authors_step(variant: str) -> None:
 def test_fit_is_the_authors_training_with_their_learning_rates() -> None:
     """One batch in each of six epochs, three of them steady."""
     settings = attrs.evolve(TINY, pool_size=2, reference=True, lr=1e-3)
+    assert_trained_with(settings, [1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3, 0.0])
+
+
+def test_fit_with_a_warm_up() -> None:
+    """Three batches of warm-up, then the decay of the second half: batches 4 and 5 have 2/3 and 1/3."""
+    settings = attrs.evolve(TINY, pool_size=2, warm_up=3, lr=1e-3)
+    assert_trained_with(settings, [1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3, 2e-3 / 3, 1e-3 / 3])
+
+
+def assert_trained_with(settings: Settings, rates: list[float]) -> None:
     nets, batches = beginning(settings, batch=1, size=24)
     start = [parameters(net) for net in nets]
-    rates = [1e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3, 0.0]
     random.seed(3)
     theirs = authors(start, batches, settings, rates)
 

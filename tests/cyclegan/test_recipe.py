@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
+import datasets
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 
 from i2i.errors import DataError, I2IError, SettingsError
+from i2i.models import load
 from i2i.parts import Spec
-from i2i.policy import Policy, Turn
+from i2i.pixels import PixelFormat
 from i2i.recipes import Recipe
 from i2i.settings import RunSettings
+from i2i.training import train
 from i2i.values import Pair
-from i2i_cyclegan.recipe import build, learning_rate, make_nets, make_step, preview
+from i2i_cyclegan.recipe import build, make_nets, preview
 from i2i_cyclegan.settings import Settings
 
 TINY = Settings(
@@ -45,103 +50,6 @@ def folder(tmp_path: Path) -> Folder:
     return make
 
 
-# Learning rates: section 1.7 of the specification.
-
-
-def reference_rates(**changes: Any) -> list[float]:
-    """By epoch e = 1 ... 200, three batches each; all batches of an epoch have the same rate."""
-    settings = attrs.evolve(Settings(reference=True), **changes)
-    rate = learning_rate(settings, length=600, per_epoch=3)
-    by_batch = [rate(now) for now in range(600)]
-    assert by_batch[::3] == by_batch[1::3] == by_batch[2::3]
-    return by_batch[::3]
-
-
-def test_reference_linear_is_the_authors_table() -> None:
-    rates = reference_rates()
-    wanted = [2e-4 * (1 - max(0, e + 1 - 100) / 101) for e in range(1, 201)]
-    assert rates == pytest.approx(wanted, rel=1e-12, abs=1e-20)
-    assert rates[:99] == [2e-4] * 99
-    assert [rates[e - 1] for e in (100, 150, 199)] == pytest.approx([1.980e-4, 9.90e-5, 1.98e-6], rel=1e-3)
-    assert rates[199] == 0
-
-
-def test_reference_step_begins_each_stair_one_epoch_early() -> None:
-    rates = reference_rates(schedule="step")
-    assert rates == pytest.approx([2e-4 * 0.1 ** (e // 50) for e in range(1, 201)], rel=1e-12)
-    assert rates[48] == 2e-4
-    assert rates[49] == pytest.approx(2e-5)
-
-
-def test_reference_cosine_climbs_again() -> None:
-    rates = reference_rates(schedule="cosine")
-    assert rates == pytest.approx([1e-4 * (1 + math.cos(math.pi * e / 100)) for e in range(1, 201)], abs=1e-18)
-    assert rates[99] == 0
-    assert rates[199] == 2e-4
-
-
-def test_reference_counts_the_epochs_of_a_run_in_steps() -> None:
-    """Seven batches, two per epoch: four epochs, the last of them begun only."""
-    rate = learning_rate(Settings(reference=True, lr=1.0), length=7, per_epoch=2)
-    assert [rate(now) for now in range(7)] == pytest.approx([1, 1, 2 / 3, 2 / 3, 1 / 3, 1 / 3, 0])
-
-
-@pytest.mark.parametrize("schedule", ["linear", "step", "cosine", "constant"])
-@pytest.mark.parametrize("decay_start", [0.0, 0.5, 1.0])
-def test_default_rates_never_rise_and_train_the_last_batch(schedule: Any, decay_start: float) -> None:
-    rate = learning_rate(Settings(schedule=schedule, decay_start=decay_start), length=400, per_epoch=2)
-    rates = [rate(now) for now in range(400)]
-    assert rates[0] == 2e-4
-    assert rates == sorted(rates, reverse=True)
-    assert rates[-1] > 0
-
-
-def test_default_rates_by_hand() -> None:
-    def rates(**changes: Any) -> list[float]:
-        rate = learning_rate(attrs.evolve(Settings(lr=1.0), **changes), length=8, per_epoch=2)
-        return [rate(now) for now in range(8)]
-
-    assert rates() == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
-    assert rates(decay_start=0.75) == [1, 1, 1, 1, 1, 1, 1, 0.5]
-    assert rates(schedule="step", decay_epochs=2) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1])
-    assert rates(schedule="cosine") == pytest.approx([0.5 + 0.5 * math.cos(math.pi * i / 8) for i in range(8)])
-
-
-# Losses that the authors do not have.
-
-
-def one_update(**changes: Any) -> dict[str, float]:
-    torch.manual_seed(0)
-    settings = attrs.evolve(TINY, **changes)
-    nets = make_nets(settings)
-    step = make_step(settings, 1e-4)
-    a, b = torch.rand(2, 2, 3, 16, 16) * 2 - 1
-    _, metrics = step.update(nets, step.init(nets, Policy(), None), Pair(a, b), Turn(Policy(), 0))
-    return {name: value.item() for name, value in metrics.items()}
-
-
-def test_wgan_has_a_penalty_of_weight_ten() -> None:
-    terms = one_update(criterion="wgan")
-    plain = 0.5 * (terms["d/a"] + terms["d/b"])
-    penalty = terms["d/penalty_a"] + terms["d/penalty_b"]
-    assert penalty > 0.01
-    assert terms["d/total"] == pytest.approx(plain + 10 * penalty, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"criterion": "wgan", "reference": True}, {"criterion": "wgan", "gradient_penalty": 0.0}, {}]
-)
-def test_there_is_no_penalty_where_none_is_wanted(changes: dict[str, Any]) -> None:
-    assert not [name for name in one_update(**changes) if "penalty" in name]
-
-
-def test_hinge_trains_and_its_terms_have_the_weights_of_the_settings() -> None:
-    terms = one_update(criterion="hinge", cycle_weight_a=3.0, cycle_weight_b=2.0, identity_weight=0.25)
-    weighted = terms["g/adv_a"] + terms["g/adv_b"] + 3 * terms["g/cycle_a"] + 2 * terms["g/cycle_b"]
-    weighted += 0.75 * terms["g/identity_a"] + 0.5 * terms["g/identity_b"]
-    assert terms["g/total"] == pytest.approx(weighted, rel=1e-5)
-
-
 # Nets.
 
 
@@ -159,13 +67,14 @@ def arguments(net: nn.Module) -> Mapping[str, Any]:
 
 def test_settings_reach_the_nets() -> None:
     settings = Settings(
-        generator="unet", base_width=6, downs=6, norm="batch", dropout=0.3, channels_a=1, identity_weight=0,
-        discriminator_width=5, discriminator_layers=2, discriminator_norm="none", init="xavier", init_gain=0.5,
+        generator="unet", base_width=6, downs=6, norm="batch", dropout=0.3, recompute=True, channels_a=1,
+        identity_weight=0, discriminator_width=5, discriminator_layers=2, discriminator_norm="none", init="xavier",
+        init_gain=0.5,
     )  # fmt: skip
     a2b, b2a, judge_a, judge_b = map(arguments, make_nets(settings))
     assert a2b == {
         "in_channels": 1, "out_channels": 3, "base_width": 6, "downs": 6, "norm": "batch", "dropout": 0.3,
-        "init": "xavier", "init_gain": 0.5,
+        "init": "xavier", "init_gain": 0.5, "recompute": True,
     }  # fmt: skip
     assert (b2a["in_channels"], b2a["out_channels"]) == (3, 1)
     judge = {"base_width": 5, "layers": 2, "norm": "none", "init": "xavier", "init_gain": 0.5}
@@ -174,7 +83,7 @@ def test_settings_reach_the_nets() -> None:
 
     wanted: dict[str, Any] = {
         "base_width": 2, "blocks": 3, "downs": 1, "padding": "zero", "norm": "none", "dropout": 0.1,
-        "init": "kaiming", "init_gain": 0.3,
+        "init": "kaiming", "init_gain": 0.3, "recompute": True,
     }  # fmt: skip
     resnet = arguments(make_nets(Settings(**wanted)).G)
     assert resnet == {"in_channels": 3, "out_channels": 3} | wanted
@@ -244,6 +153,33 @@ def test_the_preview_goes_there_and_back() -> None:
         assert columns[name].equal(images), name
 
 
+def test_the_generators_note_what_their_images_are_in_files(folder: Folder) -> None:
+    root = folder(trainA=1, trainB=1)
+    Image.fromarray(np.zeros((24, 20), np.uint16)).save(root / "trainB" / "0.png")
+    settings = attrs.evolve(TINY, channels_b=1, range_b=(0, 4095), identity_weight=0, alpha="white")
+    nets = build(settings, RunSettings(data=root)).nets()
+    a, b = PixelFormat(3, alpha="white"), PixelFormat(1, depth=16, range=(0, 4095), alpha="white")
+    assert (nets.G.reads, nets.G.writes, nets.F.reads, nets.F.writes) == (a, b, b, a)
+
+
+def test_a_streamed_dataset_needs_steps(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(trainA=3, trainB=3)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", root / "cache")
+    datasets.disable_progress_bars()
+    columns = {side: [str(root / f"train{side}" / f"{i}.png") for i in range(3)] for side in "AB"}
+    features = datasets.Features({side: datasets.Image() for side in columns})
+    (root / "table").mkdir()
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(root / "table" / "train.parquet")
+    run = RunSettings(dataset=str(root / "table"), streaming=True)
+    with pytest.raises(SettingsError, match="no known length; say how long the run is with --steps"):
+        build(attrs.evolve(TINY, steps=None), run)
+    with pytest.raises(SettingsError, match="no known length"):
+        build(attrs.evolve(TINY, schedule="step"), run)
+    recipe = build(attrs.evolve(TINY, serial=True, flip=False), run)
+    assert recipe.length == 2
+    assert next(iter(recipe.data())).a.shape == (1, 3, 16, 16)
+
+
 def test_what_is_saved_for_use(folder: Folder) -> None:
     recipe = build(TINY, RunSettings(data=folder(trainA=1, trainB=1)))
     nets = recipe.nets()
@@ -251,6 +187,91 @@ def test_what_is_saved_for_use(folder: Folder) -> None:
     assert set(models) == {"a2b", "b2a"}
     assert models["a2b"] is nets.G
     assert models["b2a"] is nets.F
+
+
+def test_with_average_the_models_are_the_average(folder: Folder, tmp_path: Path) -> None:
+    """Decay 0.5 after two batches: a quarter of the first weights, a quarter of those after a batch, half of the last.
+
+    The weights in between come from runs without average.
+    """
+    data = folder(trainA=2, trainB=2)
+
+    def weights(steps: int, average: float | None = None) -> torch.Tensor:
+        out = tmp_path / f"run-{steps}-{average}"
+        run = RunSettings(data=data, out=out, average=average, device="cpu", precision="fp32", sample_every=0, seed=4)
+        train("cyclegan", attrs.evolve(TINY, steps=steps, schedule="constant", lr=0.01), run)
+        return parameters_to_vector(load(out / "model" / "b2a").parameters()).detach()
+
+    torch.manual_seed(4)
+    first = parameters_to_vector(make_nets(TINY).F.parameters()).detach()
+    after_one, after_two = weights(1), weights(2)
+    assert not after_one.equal(after_two)
+    wanted = first / 4 + after_one / 4 + after_two / 2
+    torch.testing.assert_close(weights(2, average=0.5), wanted, rtol=1e-6, atol=1e-7)
+
+
+# Validation.
+
+
+def test_both_directions_are_validated_on_each_held_out_image_once(folder: Folder) -> None:
+    recipe = build(TINY, RunSettings(data=folder(trainA=1, trainB=1, testA=2, testB=3)))
+    evaluation, nets = recipe.evaluation, recipe.nets()
+    assert evaluation is not None
+    assert not evaluation.paired
+    batches = list(evaluation.batches() or ())
+    assert [(len(batch.a), len(batch.b)) for batch in batches] == [(1, 1), (1, 1), (0, 1)]
+    found = evaluation.results(nets, batches[0])
+    assert list(found) == ["a2b", "b2a"]
+    for (made, real), net, source, target in zip(found.values(), nets[:2], batches[0], batches[0][::-1], strict=True):
+        assert made.equal(net(source).image)
+        assert real.equal(target)
+    assert [len(images) for sides in evaluation.results(nets, batches[2]).values() for images in sides] == [0, 1, 1, 0]
+
+
+def test_without_held_out_images_there_is_no_validation(folder: Folder) -> None:
+    recipe = build(TINY, RunSettings(data=folder(trainA=1, trainB=1)))
+    assert recipe.evaluation is not None
+    assert recipe.evaluation.batches() is None
+
+
+EXTRACTOR = """
+from torch import nn
+
+class Colours(nn.Module):
+    def forward(self, images):
+        return images.flatten(2).mean(2)
+"""
+
+
+def test_a_run_on_a_plateau_is_resumed_as_if_undisturbed(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder(trainA=2, trainB=3, testA=3, testB=2)
+    (tmp_path / "cyclegan_extractor.py").write_text(EXTRACTOR)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = attrs.evolve(TINY, schedule="plateau", plateau_patience=0, plateau_factor=0.5, lr=0.05, pool_size=2)
+
+    def finish(name: str, steps: int, *, resume: bool = False) -> torch.Tensor:
+        run = RunSettings(
+            data=data, out=tmp_path / name, resume=resume, device="cpu", precision="fp32", sample_every=0,
+            validate_every=1, extractor="cyclegan_extractor:Colours", average=0.9, accumulate=2, keep_last=1,
+        )  # fmt: skip
+        nets = train("cyclegan", attrs.evolve(settings, steps=steps, batch_size=2), run).nets
+        return torch.cat([parameters_to_vector(net.parameters()).detach() for net in nets])
+
+    whole = finish("whole", 6)
+    finish("again", 5)  # the rate has fallen by then
+    resumed = finish("again", 6, resume=True)
+    assert resumed.equal(whole)
+    rows = [(tmp_path / name / "validation.jsonl").read_text() for name in ("whole", "again")]
+    assert rows[0] == rows[1]
+    found = [json.loads(row) for row in rows[0].splitlines()]
+    best = min(found, key=lambda row: row["distance"])
+    assert [row["batch"] for row in found if row["best"]][-1] == best["batch"]
+    kept = {f"step-{best['batch']}", "step-6"}
+    assert {path.name for path in (tmp_path / "whole" / "checkpoints").iterdir()} == kept
+    assert (tmp_path / "whole" / "best" / "b2a" / "model.safetensors").is_file()
+    assert best["batch"] < 5
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], type[I2IError], str]] = {

@@ -24,7 +24,7 @@ def test_defaults_are_the_authors() -> None:
     )
     assert (s.discriminator_width, s.discriminator_layers, s.discriminator_norm) == (64, 3, "instance")
     assert (s.init, s.init_gain, s.criterion, s.pool_size) == ("normal", 0.02, "lsgan", 50)
-    assert (s.cycle_weight_a, s.cycle_weight_b, s.identity_weight) == (10, 10, 0.5)
+    assert (s.adversarial_weight, s.cycle_weight_a, s.cycle_weight_b, s.identity_weight) == (1, 10, 10, 0.5)
     assert (s.lr, s.beta1, s.schedule, s.decay_epochs) == (2e-4, 0.5, "linear", 50)
 
 
@@ -55,8 +55,27 @@ def test_defaults_are_the_authors() -> None:
         ({"beta1": 1.0}, "beta1 (=1.0) must lie between 0 and 0.9999"),
         ({"decay_start": 1.5}, "decay_start (=1.5) must lie between 0 and 1"),
         ({"decay_epochs": 0}, "decay_epochs (=0) must lie between 1 and 1000000"),
-        ({"channels_a": 4}, "channels_a (=4) must lie between 1 and 3"),
-        ({"channels_b": 2}, "channels_b (=2) must be 3 (colour) or 1 (grey)"),
+        ({"warm_up": -1}, "warm_up (=-1) must lie between 0 and 1000000000"),
+        ({"adversarial_weight": -1.0}, "adversarial_weight (=-1.0) must be at least 0"),
+        ({"adversarial_weight": float("inf")}, "adversarial_weight (=inf) must be finite"),
+        ({"r1_weight": -1.0}, "r1_weight (=-1.0) must be at least 0"),
+        ({"r1_weight": float("nan")}, "r1_weight (=nan) must be at least 0"),
+        (
+            {"adversarial_weight": 0.0, "cycle_weight_a": 0.0, "cycle_weight_b": 0.0},
+            "adversarial_weight, cycle_weight_a and cycle_weight_b are all 0: nothing is left to train; "
+            "set one of them above 0",
+        ),
+        (
+            {"adversarial_weight": 0.0, "r1_weight": 1.0},
+            "r1_weight (=1.0) is a penalty of the discriminators, which adversarial_weight 0 leaves out; "
+            "use r1_weight 0",
+        ),
+        (
+            {"adversarial_weight": 0.0, "gradient_penalty": 10.0},
+            "gradient_penalty (=10.0) is a penalty of the discriminators, which adversarial_weight 0 leaves out; "
+            "use gradient_penalty 0",
+        ),
+        ({"channels_a": 0}, "channels_a (=0) must lie between 1 and 1024"),
         (
             {"channels_a": 1},
             "identity_weight (=0.5) needs equal channels, not channels_a (=1) and channels_b (=3); "

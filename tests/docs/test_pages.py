@@ -22,7 +22,15 @@ from i2i.plugins import HOOKS
 from i2i.settings import RunSettings, flag
 
 ROOT = Path(__file__).resolve().parents[2]
-EXECUTED = ("docs/concepts.md", "docs/cyclegan.md", "packages/cyclegan/README.md")
+EXECUTED = (
+    "docs/concepts.md",
+    "docs/cyclegan.md",
+    "docs/data.md",
+    "docs/high-resolution.md",
+    "docs/images.md",
+    "docs/pix2pix.md",
+    "packages/cyclegan/README.md",
+)
 
 
 @pytest.mark.parametrize("name", EXECUTED)

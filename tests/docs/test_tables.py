@@ -33,7 +33,7 @@ def test_every_table_has_its_place(tables):
 
 
 def test_settings_show_default_and_docstring(tables):
-    rows = tables.cyclegan_settings()
+    rows = tables.recipe_settings()
     meaning = "Fakes remembered per direction, to be judged again later; 0 for none."
     assert f"| `--pool-size` | `50` | {meaning} | `pool_size` |" in rows
     assert any(row.startswith("| `--skip-bad` | `false` |") for row in tables.run_settings())
@@ -56,7 +56,8 @@ def test_figures_come_from_the_results(tables, tmp_path, monkeypatch):
 
 def test_what_was_not_measured_is_said(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    for table in (tables.evidence_demo(), tables.evidence_kills()):
+    unmeasured = ("evidence_demo", "evidence_kills", "evidence_ablation", "evidence_remedies")
+    for table in (getattr(tables, name)() for name in unmeasured):
         assert "not measured" in table[-1]
     assert tables.benchmarks_cpu()[-1] == "Nothing was measured yet."
     assert any(line.startswith("| unpaired | not measured |") for line in tables.benchmarks_cpu())
@@ -73,8 +74,57 @@ def test_a_row_for_each_seed(tables, tmp_path, monkeypatch):
     assert tables.evidence_demo()[-1] == f"| 3 | {' | '.join(cells)} | +2.00 dB | 120 s |"
 
 
+def test_the_demo_of_pairs_shows_the_mean_image_too(tables, tmp_path, monkeypatch):
+    names = ("input itself", "best colour map", "mean image", "model before training", "model after training")
+    result = {name: {"psnr": 10.0 + i, "ssim": 0.5} for i, name in enumerate(names)}
+    run = {"seed": 0, "seconds": 200.0, "processor_seconds": 90.4, "result": result}
+    (tmp_path / "evidence-demo-pix2pix.json").write_text(json.dumps({"seeds": [run]}))
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    cells = [f"{10 + i}.00 dB, SSIM 0.500" for i in range(5)]
+    told = f"| 0 | {' | '.join(cells)} | +3.00 dB | 200 s (90 s of one core) |"
+    assert tables.TABLES["evidence-demo-pix2pix"]()[-1] == told
+    assert tables.recipe_settings(tables.Pix2PixSettings)[-1].startswith("| `--discriminator-lr` | none |")
+
+
+def test_the_ablation_shows_mean_and_spread(tables, tmp_path, monkeypatch):
+    def likeness(psnr: float, ssim: float) -> dict[str, float]:
+        return {"psnr": psnr, "ssim": ssim}
+
+    def run(row: str, seed: int, psnr: float) -> dict[str, object]:
+        forward, back = likeness(psnr, psnr / 100), likeness(psnr - 5, -0.04)
+        return {"row": row, "seed": seed, "a2b": forward, "b2a": back, "cycle_a": likeness(30 + psnr, 0.9)}
+
+    runs = [run("full", 0, 18.0), run("GAN alone", 0, 10.0), run("full", 1, 21.0)]
+    simple = {"a2b": {"input itself": likeness(14, 0.5)}, "b2a": {"input itself": likeness(13, 0.4)}}
+    (tmp_path / "evidence-ablation.json").write_text(json.dumps({"baselines": simple, "runs": runs}))
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.evidence_ablation()[2:] == [
+        "| input itself | 14.0 | .50 | 13.0 | .40 |  |  |  |",
+        "| full | 19.5 (18.0 to 21.0) | .20 (.18 to .21) | 14.5 (13.0 to 16.0) | -.04 (-.04 to -.04) | "
+        "49.5 (48.0 to 51.0) | 2 | 2 |",
+        "| GAN alone | 10.0 | .10 | 5.0 | -.04 | 40.0 | 1 | 1 |",
+    ]
+    right = {"row": "R1", "seed": 0, "a2b": likeness(9, 0.2), "b2a": likeness(9, 0.0), "cycle_a": likeness(9, 0.2)}
+    (tmp_path / "evidence-remedies.json").write_text(json.dumps({"baselines": simple, "runs": [right]}))
+    assert tables.evidence_remedies()[2:] == ["| R1 | 9.0 | .20 | 9.0 | .00 | 9.0 | 0 | 1 |"]
+
+
 def test_a_difference_after_kills_stands_out(tables, tmp_path, monkeypatch):
     found = {"kills": 20, "batches": 300, "weights_equal": True, "metrics_equal": False}
     (tmp_path / "evidence-kills.json").write_text(json.dumps(found))
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     assert tables.evidence_kills()[-1] == "| 20 | 300 | yes | NO |"
+
+
+def test_tiles_are_compared_with_one_pass(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert "not measured" in tables.evidence_tiles()[-1]
+    seam = {"largest": -2.0, "mean": 0.126, "difference": 1.234}
+    same = {"largest": 0.0, "mean": 0.0, "difference": 0.0}
+    tiles = {"memory": 2**30, "seconds": 200.2, "seam": seam, "same_statistics": same}
+    images = {"photograph": {"size": [20, 15], "passes": {"whole": {"memory": 2**32, "seconds": 89.6}, "tiles": tiles}}}
+    (tmp_path / "tiles.json").write_text(json.dumps({"images": images}))
+    assert tables.evidence_tiles()[2:] == [
+        "| photograph, 20x15 | one pass | 4.00 GiB | 90 s |  |  |  |  |",
+        "| photograph, 20x15 | tiles | 1.00 GiB | 200 s | -2 / +0.13 |  | +0 / +0.00 | 1.23 |",
+    ]

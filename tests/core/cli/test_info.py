@@ -28,6 +28,7 @@ def test_a_run_and_its_model(blur, tmp_path, capsys):
     assert (rows["part"], rows["width"], rows["channels"]) == ("blur/net", "5", "3 -> 3")
     assert rows["parameters"].startswith("38 ")  # 3 * 5 + 5 + 5 * 3 + 3
     assert rows["sizes"] == "any; padded inside to multiples of 4"
+    assert rows["reads"] == rows["writes"] == "3 x 8 bits, 0 to 255"
     assert "torch" in rows["versions"]
     assert "x-blur 1.0" in rows["versions"]
 
@@ -62,3 +63,14 @@ def test_a_run_of_the_library_is_a_run(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "none: trained from Python" in said
     assert "step-2" in said
+
+
+def test_a_run_that_is_validated_has_a_best(tmp_path, capsys):
+    (tmp_path / "settings.toml").write_text("recipe = 'gone'\n")
+    rows = ['{"batch": 4, "a2b/psnr": 20.5, "best": true}', '{"batch": 8, "a2b/psnr": 20.25, "best": false}', '{"ba']
+    (tmp_path / "validation.jsonl").write_text("\n".join(rows))
+    assert main(["info", str(tmp_path)]) == 0
+    found = _rows(capsys)
+    assert found["best validation"] == f"at batch 4: {tmp_path / 'best'}"
+    assert found["a2b/psnr"] == "20.5"
+    assert "best" not in found

@@ -10,6 +10,7 @@ import pytest
 from filelock import FileLock
 
 from i2i.cli import main
+from i2i.cli.train import arguments
 
 
 def _train(out: Path, *flags: str) -> int:
@@ -256,3 +257,11 @@ def test_a_mistake_found_at_the_start_leaves_the_folder_usable(blur, tmp_path, c
     assert _train(tmp_path / "run", "--precision", "tf32") == 2
     assert "needs a CUDA device" in _error(capsys)
     assert _train(tmp_path / "run") == 0
+
+
+def test_a_dataset_in_a_folder_is_found_from_any_folder(blur, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows").mkdir()
+    for named, stored in (("rows", str(tmp_path / "rows")), ("owner/name", "owner/name")):
+        _, _, run = arguments("blur", ["--dataset", named], resume=False)
+        assert run.dataset == stored

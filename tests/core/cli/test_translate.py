@@ -54,6 +54,35 @@ def test_a_folder_through_a_model(model, photo, tmp_path, capsys, flags, expecte
     assert f"1 images translated by {model}" in capsys.readouterr().out
 
 
+def test_a_model_of_sixteen_bits_writes_sixteen_bits(blur, tmp_path, capsys):
+    """Two layers that change nothing: every bit comes back."""
+    import blur_code
+    import imagecodecs
+    import numpy as np
+    import torch
+
+    import i2i
+
+    net = blur_code.net(3)
+    net.reads = net.writes = i2i.PixelFormat(depth=16)
+    with torch.no_grad():
+        for layer in net.inner:
+            layer.weight.copy_(torch.eye(3)[..., None, None])
+            layer.bias.zero_()
+    model = i2i.save(net, tmp_path / "model")
+    pixels = np.random.default_rng(0).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(pixels))
+    flags = ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["translate", str(model), str(tmp_path / "deep.png"), *flags]) == 0
+    assert np.array_equal(imagecodecs.png_decode((tmp_path / "out" / "deep.png").read_bytes()), pixels)
+    capsys.readouterr()
+    assert main(["info", str(model)]) == 0
+    assert "writes      3 x 16 bits, 0 to 65535" in capsys.readouterr().out
+    (tmp_path / "five.tif").write_bytes(imagecodecs.png_encode(pixels)[:40])
+    assert main(["translate", str(model), str(tmp_path / "five.tif"), *flags]) == 2
+    assert "five.tif" in capsys.readouterr().err
+
+
 def test_a_run_stands_for_its_first_model_and_direction_chooses(model, photo, tmp_path, capsys):
     run = tmp_path / "run"
     (run / "model").mkdir(parents=True)
@@ -83,11 +112,40 @@ def test_bad_files_are_passed_over_on_demand(model, photo, tmp_path, capsys):
     assert "1 images translated" in out
 
 
+def test_tiles(model, photo, tmp_path, capsys):
+    """The toy's net does not say how far it sees, and accepts multiples of 4."""
+    arguments = ["translate", str(model), str(photo), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*arguments, "--size", "30", "--tile", "16"]) == 0
+    assert _pixel(tmp_path / "out" / "one.png") == ((42, 30), (160,) * 3)
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "i2i: tiles are blended, which is approximate: this net does not say how far it sees (net.reach)"
+    )
+    assert main([*arguments, "--tile", "7"]) == 2
+    assert capsys.readouterr().err == "i2i: error: tile (=7) must be at least 8 for this net\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--tile", "16"], "train_mode takes its statistics and its dropout for the whole image; leave out tile"),
+        (["--batch-size", "2"], "train_mode would mix the statistics of 2 images; use batch_size 1"),
+    ],
+)
+def test_what_does_not_go_with_train_mode(model, photo, tmp_path, capsys, flags, message):
+    arguments = ["translate", str(model), str(photo), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*arguments, "--train-mode", *flags]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"i2i: error: {message}"
+    assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--train-mode"]) == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--size", "0"], "size (=0) must be at least 1"),
         (["--size", "-5"], "size (=-5) must be at least 1"),
+        (["--tile", "0"], "tile (=0) must be at least 1"),
+        (["--tile", "-512"], "tile (=-512) must be at least 1"),
         (["--batch-size", "0"], "batch_size (=0) must be at least 1"),
         (["--direction", "b2a"], "--direction chooses a model of a run, and m is no run (it has no settings.toml)"),
         (["--sise", "4"], "unknown setting --sise; did you mean '--size'?"),
@@ -103,3 +161,30 @@ def test_no_images_and_no_model(tmp_path, capsys):
     assert "which images?" in capsys.readouterr().err
     assert main(["translate", str(tmp_path / "no"), "photo.png", "--out", "out", "--device", "cpu"]) == 2
     assert str(tmp_path / "no") in capsys.readouterr().err
+
+
+def test_a_video_and_an_image(model, photo, tmp_path, capsys):
+    from PIL import Image
+
+    first, *rest = (Image.new("RGB", (6, 4), (level, 0, 0)) for level in (10, 11, 200))
+    first.save(tmp_path / "in.gif", save_all=True, append_images=rest, duration=[50, 70, 90], loop=0)
+    arguments = ["translate", str(model), str(tmp_path / "in.gif"), "--device", "cpu", "--out"]
+    assert main([*arguments, str(tmp_path / "made.gif"), "--batch-size", "2"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path / 'in.gif'}: 3 frames at ")
+    assert "flicker 0.0 levels of 255 where the source stands still (0.3 there)" in said
+    with Image.open(tmp_path / "made.gif") as made:
+        assert made.convert("RGB").getpixel((3, 2)) == (160, 160, 160)
+    assert main([*arguments[:3], str(photo), *arguments[3:], str(tmp_path / "both")]) == 0
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["in.gif", "one.png"]
+
+
+def test_bad_videos(model, tmp_path, capsys):
+    arguments = ["translate", str(model), "--device", "cpu", "--out", str(tmp_path / "out.mp4")]
+    (tmp_path / "text.mp4").write_text("no video")
+    assert main([*arguments, str(tmp_path / "text.mp4")]) == 2
+    assert "text.mp4 cannot be read as a video" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "text.mp4"), "--train-mode"]) == 2
+    assert capsys.readouterr().err == (
+        f"i2i: error: train_mode is for images, not for videos such as {tmp_path / 'text.mp4'}; leave it out\n"
+    )

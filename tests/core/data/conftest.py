@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
+from datasets import Dataset, Features, Value
 from PIL import Image
 
 MakeFolder = Callable[..., Path]
@@ -35,3 +38,33 @@ def truncate() -> Callable[[Path], Path]:
         return path
 
     return cut
+
+
+@pytest.fixture
+def parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes a dataset of Parquet files: ``parquet(train=[[..], [..]])`` has two shards of columns x, y, words.
+
+    Each number is a row: x is an image of that level, y one of level + 100; both 8 x 8. Nothing is fetched.
+    """
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # five seconds after each epoch
+    datasets.disable_progress_bars()
+    features = Features({"words": Value("string"), "x": datasets.Image(), "y": datasets.Image()})
+
+    def make(**splits: list[list[int]]) -> Path:
+        folder = tmp_path / "parquet"
+        folder.mkdir()
+        for split, shards in splits.items():
+            for number, levels in enumerate(shards):
+                rows = [{"words": "", "x": _file(level), "y": _file(level + 100)} for level in levels]
+                Dataset.from_list(rows, features=features).to_parquet(folder / f"{split}-{number:05d}.parquet")
+        return folder
+
+    return make
+
+
+def _file(level: int) -> dict[str, object]:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (level, level, level)).save(file, "PNG")
+    return {"bytes": file.getvalue(), "path": None}

@@ -16,6 +16,7 @@ from PIL import Image
 
 from i2i.data.loader import Batches, single, unpaired
 from i2i.errors import DataError, SettingsError
+from i2i.pixels import PixelFormat
 from i2i.values import Pair
 
 MakeFolder = Callable[..., Path]
@@ -137,7 +138,7 @@ def test_a_and_b_are_cropped_and_mirrored_independently(tmp_path: Path) -> None:
 
 
 def test_values_shapes_and_types(noise: Grey) -> None:
-    batch = next(iter(unpaired(*noise, batch_size=2, channels=(1, 3), **SMALL)))
+    batch = next(iter(unpaired(*noise, batch_size=2, pixels=(PixelFormat(channels=1), PixelFormat()), **SMALL)))
     assert (batch.a.shape, batch.b.shape) == ((2, 1, 8, 8), (2, 3, 8, 8))
     for images in batch:
         assert images.dtype == torch.float32
@@ -148,7 +149,7 @@ def test_workers_change_nothing(noise: Grey) -> None:
     alone = unpaired(*noise, batch_size=2, workers=0, **SMALL)
     helped = unpaired(*noise, batch_size=2, workers=2, **SMALL)
     assert equal(epochs(helped), epochs(alone))
-    assert alone.state_dict() == helped.state_dict() == {"position": 9}
+    assert alone.state_dict() == helped.state_dict() == {"position": 9, "images": [5, 7]}
 
 
 def test_only_the_seed_changes_a_run(noise: Grey) -> None:
@@ -176,9 +177,30 @@ def test_the_position_counts_what_was_handed_out_and_an_epoch_goes_on_there(nois
     data.load_state_dict({"position": 3})
     iterator = iter(data)
     begun.append(next(iterator))
-    assert data.state_dict() == {"position": 4}
+    assert data.state_dict()["position"] == 4
     assert equal(begun + list(data) + list(data), whole)
-    assert data.state_dict() == {"position": 14}
+    assert data.state_dict()["position"] == 14
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(0, []), (1, ["there are 6 and 7 images now, but were 5 and 7: the order of the rest is another one"])],
+)
+def test_other_images_than_before_are_told(
+    noise: Grey, more: int, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = unpaired(*noise, **SMALL)
+    next(iter(data))
+    state = data.state_dict()
+    for _ in range(more):
+        Image.new("RGB", (12, 12)).save(noise[0] / "more.png")
+    data = unpaired(*noise, **SMALL)
+    with caplog.at_level(logging.WARNING):
+        data.load_state_dict(state)
+    assert caplog.messages == said
+    assert data.state_dict()["position"] == 1
+    data.load_state_dict({"position": 2})  # as earlier versions wrote it
+    assert data.state_dict()["position"] == 2
 
 
 def test_workers_end_with_the_batches_and_without_the_garbage_collector(noise: Grey) -> None:
@@ -251,7 +273,6 @@ def test_single_crops_in_the_middle(make_folder: MakeFolder) -> None:
         ({"batch_size": 0}, r"batch_size \(=0\) must be at least 1"),
         ({"seed": -1}, r"seed \(=-1\) must be at least 0"),
         ({"workers": -2}, r"workers \(=-2\) must be at least 0"),
-        ({"channels": (3, 2)}, r"channels \(=2\) must be 1"),
         ({"preprocess": "crops"}, "did you mean crop"),
     ],
 )

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from i2i.data.previews import preview
+from i2i.pixels import PixelFormat
 
 MakeFolder = Callable[..., Path]
 
@@ -47,7 +48,9 @@ def test_channels_and_bad_images(
     a, b = make_folder("a", (20, 20), (20, 20)), make_folder("b", (20, 20), (20, 20))
     truncate(a / "00.png")
     with caplog.at_level(logging.WARNING):
-        batch = preview(a, b, load_size=16, crop_size=16, channels=(1, 3), skip_bad=True)
+        batch = preview(
+            a, b, load_size=16, crop_size=16, pixels=(PixelFormat(channels=1), PixelFormat()), skip_bad=True
+        )
     assert (batch.a.shape, batch.b.shape) == ((2, 1, 16, 16), (2, 3, 16, 16))
     assert torch.equal(batch.a[0], batch.a[1])
     assert caplog.messages[0].startswith(f"skipped: {a / '00.png'} cannot be read")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from i2i.models import load, save
     from i2i.net import as_discriminator, as_generator, nets
     from i2i.parts import Example, part
+    from i2i.pixels import PixelFormat
     from i2i.policy import Policy, Turn
     from i2i.protocols import Discriminator, Generator, Loss, Observer, Schedule, Seen, SharedLoss
     from i2i.recipes import Recipe
@@ -36,6 +37,7 @@ _HOMES = {
     "models": ("load", "save"),
     "net": ("as_discriminator", "as_generator", "nets"),
     "parts": ("Example", "part"),
+    "pixels": ("PixelFormat",),
     "policy": ("Policy", "Turn"),
     "protocols": ("Discriminator", "Generator", "Loss", "Observer", "Schedule", "Seen", "SharedLoss"),
     "recipes": ("Recipe",),
@@ -56,6 +58,7 @@ __all__ = [
     "Loss",
     "Observer",
     "Pair",
+    "PixelFormat",
     "Policy",
     "Recipe",
     "Run",

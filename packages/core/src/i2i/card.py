@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from i2i.pixels import from_json
+
 _CARD = """\
 ---
 library_name: i2i
@@ -57,6 +59,7 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
     facts = {"architecture": f"`{part}`" if part else "not recorded: load the weights into a network of your own"}
     if spec:
         facts |= {name: f"`{json.dumps(value)}`" for name, value in spec["arguments"].items()}
+    facts |= {"reads": str(from_json(config["reads"])), "writes": str(from_json(config["writes"]))}
     facts["parameters"] = f"{config['parameters']:,}"
     facts["height and width"] = f"multiples of {config['multiple']} (`i2i translate` pads any size)"
     return _CARD.format(

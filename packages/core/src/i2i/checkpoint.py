@@ -12,7 +12,7 @@ import random
 import re
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -222,17 +222,18 @@ def load_checkpoint(path: Path) -> Any:
     return read_tree(path)
 
 
-def prune(run_folder: Path, keep_last: int, keep_every: int | None = None) -> None:
+def prune(run_folder: Path, keep_last: int, keep_every: int | None = None, kept: Collection[int] = ()) -> None:
     """Remove checkpoints, except the newest ones and those at regular distances.
 
     Args:
         run_folder: the run.
         keep_last: how many of the newest stay, at least 1.
         keep_every: those after a multiple of so many batches stay too; None: no others.
+        kept: those after these numbers of batches stay too.
     """
     found = sorted(_checkpoints(run_folder).items())
     for batches, path in found[: -max(keep_last, 1)]:
-        if keep_every is None or batches % keep_every:
+        if (keep_every is None or batches % keep_every) and batches not in kept:
             remove_folder(path)
 
 

@@ -6,6 +6,7 @@ import functools
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from i2i.net import place
 from i2i.observers import Checkpoints
 from i2i.policy import Policy, Turn
 from i2i.protocols import Observer, Seen
+from i2i.shortage import IN_TRAINING, memory_suffices
 from i2i.step import State, Step, check_trained, modules_of
 from i2i.tree import tree_map
 
@@ -76,6 +78,7 @@ def fit(
     Raises:
         CompositionError: step, nets and data do not fit together.
         NonFiniteError: a term or gradient became non-finite.
+        OutOfMemoryError: the device or the host has no memory left; what was saved before is intact.
         RunError: ``out`` is in use, holds a run already, or has nothing to resume from (or only other nets).
 
     Example:
@@ -97,10 +100,11 @@ def fit(
             folder = stack.enter_context(locked(Path(out)))
             if not resume and latest(folder) is not None:
                 raise RunError(f"{out} holds a run already; go on with --resume (resume=True), or choose another --out")
-        engine = _Engine(step, nets, data, policy, where, folder)
+        engine = _Engine(step, nets, data, policy, where, folder, observers)
+        stack.enter_context(memory_suffices(IN_TRAINING, lambda: f"batch {engine.batches} on {where}"))
         engine.begin(resume=resume)
         caught = stack.enter_context(_signals())
-        return engine.train(length, observers, caught)
+        return engine.train(length, caught)
 
 
 class _Engine:
@@ -114,7 +118,9 @@ class _Engine:
         policy: Policy,
         device: torch.device,
         out: Path | None,
+        observers: Sequence[Observer],
     ) -> None:
+        self.observers = observers
         self.step, self.data, self.policy, self.device, self.out = step, data, policy, device, out
         self.stream = _endless(data)
         self.channels_last = policy.channels_last(device)
@@ -148,6 +154,10 @@ class _Engine:
         if saved is not None:
             self.saved_at = self.batches
             self.go_to(saved["data"])
+            states = saved.get("observers", {})  # i2i 0.1 saved none
+            for name, observer in _with_state(self.observers).items():
+                if name in states:
+                    observer.load_state_dict(states[name])
             restore_rng(saved["rng"], self.device)  # last: everything above may have drawn
 
     @property
@@ -183,43 +193,43 @@ class _Engine:
             for _ in range(self.batches):
                 next(self.stream)
 
-    def train(self, length: int, observers: Sequence[Observer], caught: Sequence[int]) -> Run:
+    def train(self, length: int, caught: Sequence[int]) -> Run:
         try:
             if self.batches:
-                self.keep(observers, length)  # the run may have been killed between its last checkpoint and its models
+                self.keep(length)  # the run may have been killed between its last checkpoint and its models
             while self.batches < length:
-                batch = self.place(self.take(observers, length))
+                batch = self.place(self.take(length))
                 self.state, metrics = self.step.update(self.nets, self.state, batch, Turn(self.policy, self.batches))
                 if self.average is not None:
                     self.average.follow(self.nets, self.step.trains(self.nets))
                     self.average.update()
                 self.batches += 1
-                due = [o for o in observers if self.batches % o.every == 0 or self.batches == length]
+                due = [o for o in self.observers if self.batches % o.every == 0 or self.batches == length]
                 if due:
                     self.observe(due, metrics, batch, length)
                 if caught:
-                    self.keep(observers, length)
+                    self.keep(length)
                     raise KeyboardInterrupt if caught[0] == signal.SIGINT else SystemExit(128 + caught[0])
         finally:
-            for observer in observers:
+            for observer in self.observers:
                 if hasattr(observer, "close"):
                     observer.close()
         self.save()
         check_finite(self.state)
         return Run(self.nets, self.used, self.state, self.batches)
 
-    def take(self, observers: Sequence[Observer], length: int) -> Any:
+    def take(self, length: int) -> Any:
         """Return the next batch; where there is none, what was trained so far is kept."""
         try:
             return next(self.stream)
         except DataError:
             if self.batches:
-                self.keep(observers, length)
+                self.keep(length)
             raise
 
-    def keep(self, observers: Sequence[Observer], length: int) -> None:
+    def keep(self, length: int) -> None:
         """Save a checkpoint, and the models if any observer saves them."""
-        self.observe([observer for observer in observers if isinstance(observer, Checkpoints)], {}, None, length)
+        self.observe([observer for observer in self.observers if isinstance(observer, Checkpoints)], {}, None, length)
         self.save()
 
     def place(self, batch: Any) -> Any:
@@ -236,8 +246,12 @@ class _Engine:
     def observe(self, due: Sequence[Observer], metrics: Mapping[str, Tensor], batch: Any, length: int) -> None:
         check_finite(self.state)
         seen = Seen(self.batches, length, _to_host(metrics), self.nets, self.used, batch, self.out, self.save)
+
         # Those that save come last, so that what the others wrote is older than the checkpoint.
-        for observer in sorted(due, key=lambda observer: isinstance(observer, Checkpoints)):
+        def last(observer: Observer) -> tuple[bool, bool]:
+            return isinstance(observer, Checkpoints), getattr(observer, "saves", False)
+
+        for observer in sorted(due, key=last):
             observer(seen)
 
     def save(self) -> Path | None:
@@ -250,6 +264,7 @@ class _Engine:
             "state": snapshot(self.state),
             "average": None if self.average is None else self.average.state_dict(self.nets),
             "data": self.data.state_dict() if hasattr(self.data, "state_dict") else None,
+            "observers": snapshot(_with_state(self.observers)),
             "rng": rng_state(self.device),
         }
         path = save_checkpoint(self.out, self.batches, tree)
@@ -345,6 +360,18 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _with_state(observers: Sequence[Observer]) -> dict[str, Any]:
+    """Return the observers that have a state, by their class; those of one class are counted."""
+    found: dict[str, Any] = {}
+    counts: Counter[str] = Counter()
+    for observer in observers:
+        if hasattr(observer, "state_dict"):
+            name = f"{type(observer).__module__}:{type(observer).__qualname__}"
+            counts[name] += 1
+            found[f"{name} {counts[name]}"] = observer
+    return found
 
 
 def _endless(data: Iterable[Any]) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,6 +13,8 @@ from i2i.errors import PluginError
 from i2i.hookspecs import Kind
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from i2i.protocols import Observer
     from i2i.recipes import Recipe
     from i2i.settings import RunSettings
@@ -104,6 +106,22 @@ class ObserverEntry:
 
 
 @attrs.frozen
+class ConverterEntry:
+    """A registered converter of checkpoints."""
+
+    name: str
+    reference: str
+    help: str
+    distribution: str
+
+    def load(self) -> Callable[[Mapping[str, Any], str], Mapping[str, nn.Module]]:
+        """Import the function."""
+        function: Callable[[Mapping[str, Any], str], Mapping[str, nn.Module]]
+        function = load_reference(self.reference, self.distribution)
+        return function
+
+
+@attrs.frozen
 class Command:
     """A registered command; its name is ``"<plugin> <command>"``."""
 
@@ -118,7 +136,7 @@ class Command:
         return function
 
 
-Entry = TypeVar("Entry", Part, RecipeEntry, ObserverEntry, Command)
+Entry = TypeVar("Entry", Part, RecipeEntry, ObserverEntry, Command, ConverterEntry)
 
 
 class Table(Generic[Entry]):
@@ -185,6 +203,8 @@ class Tables:
     """By bare name."""
     commands: Table[Command] = attrs.field(factory=lambda: Table[Command]("command"))
     """By ``<plugin> <command>``."""
+    converters: Table[ConverterEntry] = attrs.field(factory=lambda: Table[ConverterEntry]("converter"))
+    """By bare name."""
 
     def update(self, other: Tables) -> None:
         """Note all entries of ``other``."""
@@ -192,8 +212,9 @@ class Tables:
         self.recipes.update(other.recipes)
         self.observers.update(other.observers)
         self.commands.update(other.commands)
+        self.converters.update(other.converters)
 
     def conflicts(self) -> list[str]:
         """Say in one line each which names two distributions use."""
-        tables = (self.parts, self.recipes, self.observers, self.commands)
+        tables = (self.parts, self.recipes, self.observers, self.commands, self.converters)
         return [line for table in tables for line in table.conflicts()]

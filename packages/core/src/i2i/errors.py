@@ -29,5 +29,9 @@ class NonFiniteError(I2IError):
     """A loss term or a gradient that became infinite or not a number."""
 
 
+class OutOfMemoryError(I2IError):
+    """A device, or the host, that has no memory left."""
+
+
 class PluginError(I2IError):
     """A plugin, part or recipe that is missing, broken or registered twice."""

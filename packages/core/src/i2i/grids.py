@@ -22,8 +22,8 @@ def grid(columns: Mapping[str, Tensor], *, smallest: int = 96) -> Image.Image:
     """Draw a captioned column per name and a row per image.
 
     Args:
-        columns: images ``(b, c, h, w)`` in ``[-1, 1]``, clamped; c is 1 or 3. Sizes may differ: each is fitted to the
-            first.
+        columns: images ``(b, c, h, w)`` in ``[-1, 1]``, clamped. Sizes may differ: each is fitted to the
+            first. Of more channels the first three are shown, of two the first one.
         smallest: smaller images are enlarged, by a whole factor, to at least this height.
 
     Raises:
@@ -38,8 +38,8 @@ def grid(columns: Mapping[str, Tensor], *, smallest: int = 96) -> Image.Image:
     if not columns:
         raise SettingsError("a grid needs at least one column of images")
     for name, images in columns.items():
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
-            raise SettingsError(f"column {name} has shape {tuple(images.shape)}; a grid shows images (b, 1 or 3, h, w)")
+        if images.ndim != 4 or not images.shape[1]:
+            raise SettingsError(f"column {name} has shape {tuple(images.shape)}; a grid shows images (b, c, h, w)")
     height, width = next(iter(columns.values())).shape[-2:]
     factor = max(1, -(-smallest // height))
     height, width = height * factor, width * factor
@@ -55,8 +55,18 @@ def grid(columns: Mapping[str, Tensor], *, smallest: int = 96) -> Image.Image:
     return sheet
 
 
+def viewable(images: Tensor) -> Tensor:
+    """Return the channels ``(..., 1 or 3, h, w)`` of ``images (..., c, h, w)`` that a picture of them shows.
+
+    Example:
+        >>> viewable(torch.zeros(7, 4, 4)).shape
+        torch.Size([3, 4, 4])
+    """
+    return images[..., : 3 if images.shape[-3] >= 3 else 1, :, :]
+
+
 def _fit(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Return ``(b, h, w, 3)`` in 0 ... 255."""
-    images = images.detach().float().cpu().expand(-1, 3, -1, -1)
+    images = viewable(images.detach().float().cpu()).expand(-1, 3, -1, -1)
     images = F.interpolate(images, size=size, mode="nearest")
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()

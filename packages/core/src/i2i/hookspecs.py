@@ -44,6 +44,18 @@ class RegisterObserver(Protocol):
         ...
 
 
+class RegisterConverter(Protocol):
+    """Notes one converter: ``register("ugatit", "i2i_ugatit.convert:convert", help="the authors' checkpoints")``."""
+
+    def __call__(self, name: str, reference: str, /, *, help: str) -> None:
+        """Note converter ``name`` of ``i2i convert``; ``help`` is one line.
+
+        ``reference`` names ``convert(found: Mapping[str, Any], name: str) -> Mapping[str, nn.Module]``: what was read
+        from a file, and the file's name; it returns models by key.
+        """
+        ...
+
+
 class App(Protocol):
     """Takes the commands of one plugin."""
 
@@ -70,3 +82,8 @@ def register_observers(register: RegisterObserver) -> None:
 @hookspec
 def register_commands(app: App) -> None:
     """Register commands under the plugin's own name."""
+
+
+@hookspec
+def register_converters(register: RegisterConverter) -> None:
+    """Register what ``i2i convert`` can convert: checkpoints of other code."""

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from i2i import registry, specs
 from i2i.card import model_card
-from i2i.errors import ModelError
+from i2i.errors import ModelError, SettingsError
 from i2i.files import write_file, writing
 from i2i.parts import Spec
+from i2i.pixels import formats_of, from_json, to_json
 from i2i.tensorfile import NAMES, Entry, TensorFile, what_else, write_tensors
 
 CONFIG = "config.json"
@@ -31,8 +32,8 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "spec": lambda value: value is None or isinstance(value, dict),
     "aliases": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value.values()),
     "channels": lambda value: isinstance(value, list) and len(value) == 2,
-    "range": lambda value: isinstance(value, list) and len(value) == 2,
-    "depth": lambda value: isinstance(value, int),
+    "reads": lambda value: _is_format(value),
+    "writes": lambda value: _is_format(value),
     "multiple": lambda value: isinstance(value, int),
     "parameters": lambda value: isinstance(value, int),
     "versions": lambda value: isinstance(value, dict),
@@ -87,6 +88,8 @@ def save(net: nn.Module, folder: str | Path, *, sample: Tensor | None = None) ->
 def load(model: str | Path, *, into: nn.Module | None = None, device: str | torch.device | None = None) -> nn.Module:
     """Load a saved network, in eval mode.
 
+    ``net.reads`` and ``net.writes`` say what its images are in files, see `i2i.PixelFormat`.
+
     Only registered parts are built, first without memory: every name, shape and type is compared with the header of
     the file before memory is taken. The global random state is not touched.
 
@@ -110,6 +113,7 @@ def load(model: str | Path, *, into: nn.Module | None = None, device: str | torc
             if _config(folder) == config:
                 raise
             continue  # the model was replaced while it was read
+        net.reads, net.writes = from_json(config["reads"]), from_json(config["writes"])  # type: ignore[assignment]
         net.eval()
         return net if device is None else net.to(device)
 
@@ -161,13 +165,14 @@ def _tensors(net: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _describe(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[str, str]) -> dict[str, Any]:
     spec = _spec(net, tensors, aliases)
+    reads, writes = formats_of(net)
     owners = {registry.part(name).distribution for name in specs.parts_in(spec)}
     return {
         "format": "i2i-model",
         "spec": spec,
         "channels": [getattr(net, "in_channels", None), getattr(net, "out_channels", None)],
-        "range": [-1, 1],
-        "depth": 8,
+        "reads": to_json(reads),
+        "writes": to_json(writes),
         "multiple": getattr(net, "multiple", 1),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "aliases": dict(aliases),
@@ -194,9 +199,10 @@ def _decorate(folder: Path, config: Mapping[str, Any], sample: Tensor | None) ->
     """Write the picture and the card."""
     if sample is not None:
         from i2i.data.images import write_image
+        from i2i.grids import viewable
 
         picture = folder / f".new-{SAMPLE}"
-        write_image(sample, picture)
+        write_image(viewable(sample), picture)
         picture.replace(folder / SAMPLE)
     card = model_card(config, folder, picture=(folder / SAMPLE).exists())
     write_file(folder / CARD, lambda file: file.write(card.encode()))
@@ -245,6 +251,14 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: was not written by i2i (its format is not 'i2i-model')")
     _check_config(config, path)
     return config
+
+
+def _is_format(value: Any) -> bool:
+    try:
+        from_json(value)
+    except SettingsError:
+        return False
+    return True
 
 
 def _check_config(config: Mapping[str, Any], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from itertools import chain
 from typing import Any
 
 import torch
@@ -66,6 +67,7 @@ def place(nets: Any, device: torch.device, *, channels_last: bool) -> None:
     """Move every module of ``nets`` to ``device``, in place; with ``channels_last`` weights are laid out so."""
     for leaf in leaves(nets):
         if isinstance(leaf, nn.Module):
-            leaf.to(device)
+            if any(tensor.device != device for tensor in chain(leaf.parameters(), leaf.buffers())):
+                leaf.to(device)
             if channels_last:
                 leaf.to(memory_format=torch.channels_last)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from i2i.checkpoint import prune, restore_rng, rng_state
 from i2i.errors import RunError, SettingsError
 from i2i.protocols import Seen
 from i2i.step import modules_of
+from i2i.tree import tree_map
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,24 +60,27 @@ class Progress(_Due):
             self._bar.close()
 
 
-class JsonLines(_Writer):
-    """``metrics.jsonl``: one JSON object per line, ``{"batch": 100, "g/adv_a": 0.25, ...}``, and no times.
+class Rows:
+    """A file in the run's folder with one JSON object per line, ``{"batch": 100, ...}``, and no times.
 
     Rows of a resumed run that lie beyond its checkpoint are dropped when they come again, so that the file ends as
     that of an undisturbed run.
+
+    Args:
+        name: of the file.
     """
 
-    def __init__(self, every: int = 10) -> None:
-        super().__init__(every)
-        self._begun = False
+    def __init__(self, name: str) -> None:
+        self._name, self._begun = name, False
 
-    def __call__(self, seen: Seen) -> None:
-        path = _folder(seen) / "metrics.jsonl"
+    def add(self, seen: Seen, values: Mapping[str, float]) -> None:
+        """Write a row, and wait until it lies on the disk."""
+        path = _folder(seen) / self._name
         if not self._begun:
             self._drop_from(path, seen.batches)
             self._begun = True
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"batch": seen.batches, **seen.metrics}) + "\n")
+            file.write(json.dumps({"batch": seen.batches, **values}) + "\n")
             file.flush()
             os.fsync(file.fileno())  # no checkpoint may outlive the rows before it
 
@@ -95,6 +100,17 @@ class JsonLines(_Writer):
         fresh.replace(path)
 
 
+class JsonLines(_Writer):
+    """``metrics.jsonl``: the metrics as `Rows`, ``{"batch": 100, "g/adv_a": 0.25, ...}``."""
+
+    def __init__(self, every: int = 10) -> None:
+        super().__init__(every)
+        self._rows = Rows("metrics.jsonl")
+
+    def __call__(self, seen: Seen) -> None:
+        self._rows.add(seen, seen.metrics)
+
+
 class TensorBoard(_Writer):
     """Curves in ``tensorboard/``; needs the extra ``i2i-core[tensorboard]``."""
 
@@ -103,13 +119,17 @@ class TensorBoard(_Writer):
         self._writer: Any = None
 
     def __call__(self, seen: Seen) -> None:
+        self.draw(seen, seen.metrics)
+
+    def draw(self, seen: Seen, values: Mapping[str, float]) -> None:
+        """Draw curves on by a point; those of another observer lie beside the metrics."""
         if self._writer is None:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise RunError("TensorBoard is not installed: pip install 'i2i-core[tensorboard]'") from error
             self._writer = SummaryWriter(str(_folder(seen) / "tensorboard"), purge_step=seen.batches)
-        for name, value in seen.metrics.items():
+        for name, value in values.items():
             self._writer.add_scalar(name, value, seen.batches)
 
     def close(self) -> None:
@@ -139,12 +159,31 @@ class Samples(_Writer):
     def grid(self, nets: Any) -> Image.Image:
         """Draw the batch as ``nets`` translate it; they and the random generators stay as they are."""
         from i2i.grids import grid
-        from i2i.tree import tree_map
 
-        device = _device_of(nets)
-        batch = tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, self._batch)
         with evaluating(nets):
-            return grid(self._preview(nets, batch))
+            return grid(self._preview(nets, beside(nets, self._batch)))
+
+
+def save_models(
+    nets: Any, models: Callable[[Any], Mapping[str, nn.Module]], folder: Path, samples: Samples | None = None
+) -> None:
+    """Save what is for use.
+
+    Args:
+        nets: as `Seen.average` has them.
+        models: ``models(nets) -> {"a2b": net}``, each for a folder of its name; one under ``""`` for ``folder`` itself.
+        folder: of the models.
+        samples: draws the picture of the model card; None leaves it out.
+    """
+    from i2i.models import save
+
+    picture = None
+    if samples is not None:
+        from i2i.data import to_tensor
+
+        picture = to_tensor(np.asarray(samples.grid(nets)))
+    for name, net in models(nets).items():
+        save(net, folder / name if name else folder, sample=picture)
 
 
 class Checkpoints(_Writer):
@@ -156,6 +195,7 @@ class Checkpoints(_Writer):
         samples: draws the picture of the model card; None leaves it out.
         keep_last: this many of the latest are kept.
         keep_every: those at multiples of it are kept too.
+        kept: batches whose checkpoints are kept too, asked each time.
     """
 
     def __init__(
@@ -166,27 +206,20 @@ class Checkpoints(_Writer):
         samples: Samples | None = None,
         keep_last: int = 3,
         keep_every: int | None = None,
+        kept: Callable[[], Collection[int]] = tuple,
     ) -> None:
         super().__init__(every)
         if keep_last < 1:
             raise SettingsError(f"keep_last (={keep_last}) must be 1 or more: a run needs a checkpoint to resume from")
-        self._models, self._samples, self._keep_last, self._keep_every = models, samples, keep_last, keep_every
+        self._models, self._samples, self._kept = models, samples, kept
+        self._keep_last, self._keep_every = keep_last, keep_every
 
     def __call__(self, seen: Seen) -> None:
-        from i2i.models import save
-
         folder = _folder(seen)
         seen.save()
-        prune(folder, self._keep_last, self._keep_every)
-        if self._models is None:
-            return
-        picture = None
-        if self._samples is not None:
-            from i2i.data import to_tensor
-
-            picture = to_tensor(self._samples.grid(seen.average))
-        for name, net in self._models(seen.average).items():
-            save(net, folder / "model" / name if name else folder / "model", sample=picture)
+        prune(folder, self._keep_last, self._keep_every, self._kept())
+        if self._models is not None:
+            save_models(seen.average, self._models, folder / "model", self._samples)
 
 
 @contextmanager
@@ -204,6 +237,12 @@ def evaluating(nets: Any) -> Iterator[None]:
         restore_rng(random_state, device)
         for module, mode in modes:
             module.training = mode
+
+
+def beside(nets: Any, batch: Any) -> Any:
+    """Return a batch on the device where ``nets`` are."""
+    device = _device_of(nets)
+    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, batch)
 
 
 def _device_of(nets: Any) -> torch.device:

@@ -14,7 +14,7 @@ from i2i.errors import PluginError
 from i2i.nearest import nearest
 
 GROUP = "i2i"
-HOOKS = ("register_parts", "register_recipes", "register_observers", "register_commands")
+HOOKS = ("register_parts", "register_recipes", "register_observers", "register_commands", "register_converters")
 
 
 @attrs.frozen

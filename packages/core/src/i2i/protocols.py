@@ -20,7 +20,8 @@ class Generator(Protocol):
 
     ``image (b, c, h, w)`` is what the net reads; ``condition (b, k, h, w)`` is what it adds to. An integer tensor
     ``(b, 1, h, w)`` stands for its one-hot. A generator module may say ``in_channels``, ``out_channels`` and
-    ``multiple`` (height and width must be multiples of it): `i2i translate` pads accordingly.
+    ``multiple`` (height and width must be multiples of it): `i2i translate` pads accordingly. ``reach`` (how many
+    pixels to each side a pixel of the result depends on, norms aside) lets it cut large images without seams.
     """
 
     def __call__(self, image: Tensor, /, condition: Tensor | None = None) -> Translation:
@@ -88,6 +89,10 @@ class Observer(Protocol):
     """Called each ``every`` batches and after the last one.
 
     A method ``close()``, where there is one, ends it; an attribute ``writes`` that is true says that it needs ``out``.
+    With ``state_dict()`` (a tree of tensors, numbers and strings) and ``load_state_dict(state)`` it is resumed as the
+    rest of the run; one that was not there when the checkpoint was written begins anew. One that calls ``seen.save()``
+    says so by an attribute ``saves`` that is true, and is then called after those that only look: the checkpoint holds
+    what they did.
     """
 
     @property

@@ -8,13 +8,13 @@ from typing import Any, get_args
 
 import pluggy
 
-from i2i.entries import Command, ObserverEntry, Part, RecipeEntry, Table, Tables
+from i2i.entries import Command, ConverterEntry, ObserverEntry, Part, RecipeEntry, Table, Tables
 from i2i.errors import PluginError
 from i2i.hookspecs import Kind
 from i2i.nearest import nearest
 from i2i.plugins import HOOKS, Plugin, guarded, load_plugins
 
-CORE_COMMANDS = ("train", "translate", "info", "recipes", "parts", "plugins", "demo")
+CORE_COMMANDS = ("train", "translate", "info", "recipes", "parts", "plugins", "demo", "convert")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -30,6 +30,7 @@ class Notes:
             "register_recipes": {"register": self.recipe},
             "register_observers": {"register": self.observer},
             "register_commands": {"app": self},
+            "register_converters": {"register": self.converter},
         }
 
     def part(self, name: str, reference: str, /, *, kind: Kind) -> None:
@@ -53,6 +54,11 @@ class Notes:
         """Note an observer; see `i2i.hookspecs.RegisterObserver`."""
         _check_bare(name, "observer")
         self.tables.observers.add(ObserverEntry(name, _checked(reference, name), self.plugin.distribution))
+
+    def converter(self, name: str, reference: str, /, *, help: str) -> None:
+        """Note a converter; see `i2i.hookspecs.RegisterConverter`."""
+        _check_bare(name, "converter")
+        self.tables.converters.add(ConverterEntry(name, _checked(reference, name), help, self.plugin.distribution))
 
     def command(self, name: str, reference: str, /, *, help: str) -> None:
         """Note a command; see `i2i.hookspecs.App`."""
@@ -105,7 +111,7 @@ class Registry:
             names = ", ".join(f"{found.name} of {found.distribution}" for found in broken)
             return PluginError(f"{message}; broken plugin: {names}, see `i2i plugins`")
         installed = any(found.name == plugin for found in self.plugins)
-        misspelt = plugin == name and hint.startswith("did you mean")  # a bare name: of a recipe or an observer
+        misspelt = plugin == name and hint.startswith("did you mean")  # a bare name: of a recipe, ...
         if installed or misspelt or not _NAME.fullmatch(plugin):
             return PluginError(message)
         return PluginError(
@@ -144,6 +150,14 @@ def observer(name: str) -> ObserverEntry:
     found = registry().tables.observers.find(name)
     if found is None:
         raise registry().missing(registry().tables.observers, name, name)
+    return found
+
+
+def converter(name: str) -> ConverterEntry:
+    """Return the registered converter; raises `PluginError` as `part` does."""
+    found = registry().tables.converters.find(name)
+    if found is None:
+        raise registry().missing(registry().tables.converters, name, name)
     return found
 
 

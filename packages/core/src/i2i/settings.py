@@ -70,6 +70,22 @@ class RunSettings:
     """Folders of domain A, instead of --data."""
     b: tuple[Path, ...] = ()
     """Folders of domain B, instead of --data."""
+    held_out_a: tuple[Path, ...] = ()
+    """Folders of domain A that are never trained on, for samples and validation, beside --a."""
+    held_out_b: tuple[Path, ...] = ()
+    """Folders of domain B that are never trained on, beside --b."""
+    dataset: str | None = None
+    """A Hugging Face dataset instead of folders: an id of the Hub, owner/name, or a folder that datasets can load."""
+    subset: str | None = None
+    """The configuration of --dataset, where it has several."""
+    columns: tuple[str, ...] = ()
+    """The image columns of --dataset: first that of domain A, then that of B."""
+    split: str = "train"
+    """The split of --dataset to train on."""
+    held_out_split: str | None = None
+    """The split of --dataset for samples and validation."""
+    streaming: bool = False
+    """Read --dataset as it is needed instead of fetching all of it first; its order is then not repeated exactly."""
     out: Path | None = None
     """Folder of the run: settings, metrics, samples, checkpoints and models."""
     resume: bool = False
@@ -98,14 +114,54 @@ class RunSettings:
     """Batches between two grids of sample images; 0 for none."""
     checkpoint_every: int = attrs.field(default=1000, validator=at_least(1))
     """Batches between two checkpoints; the last batch is always saved."""
+    validate_every: int = attrs.field(default=0, validator=at_least(0))
+    """Batches between two validations on images that are held out; 0 for none. The best models are kept in best/."""
+    extractor: str | None = None
+    """What measures unpaired validation: a network of torchvision (resnet50) or a function of yours, package:name."""
     keep_last: int = attrs.field(default=3, validator=at_least(1))
     """How many of the latest checkpoints are kept."""
     keep_every: int | None = attrs.field(default=None, validator=at_least(1))
     """Keep each checkpoint at a multiple of this many batches as well."""
 
 
+@attrs.frozen
+class ImageSettings:
+    """How images are read and brought to size: what recipes of pairs of domains have in common; theirs extend it."""
+
+    load_size: int = attrs.field(default=286, validator=between(1, 16384))
+    """Images are brought to this size before they are cropped, in pixels."""
+    crop_size: int = attrs.field(default=256, validator=between(1, 16384))
+    """Side of the square that the nets see, in pixels."""
+    preprocess: Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"] = "resize_and_crop"
+    """How images are brought to size."""
+    flip: bool = True
+    """Mirror images at random, one in two."""
+    serial: bool = False
+    """Take the images in the order of their names instead of shuffled."""
+    max_images: int | None = attrs.field(default=None, validator=at_least(1))
+    """Use the first so many images of each domain only."""
+    channels: int = attrs.field(default=3, validator=between(1, 1024))
+    """Channels of the images: 3 (colour), 1 (grey), or as many as TIFF files have."""
+    channels_a: int | None = attrs.field(default=None, validator=between(1, 1024))
+    """Channels of domain A, where the domains differ."""
+    channels_b: int | None = attrs.field(default=None, validator=between(1, 1024))
+    """Channels of domain B, where the domains differ."""
+    range_a: tuple[float, float] | None = None
+    """The lowest and the highest level in the files of domain A, where they do not use their whole depth."""
+    range_b: tuple[float, float] | None = None
+    """The lowest and the highest level in the files of domain B."""
+    alpha: Literal["drop", "white", "black"] = "drop"
+    """Transparency, where the nets have no channel for it: drop it, or put the image on white or black."""
+
+    @property
+    def both_channels(self) -> tuple[int, int]:
+        """The channels of A and of B."""
+        a, b = self.channels_a, self.channels_b
+        return self.channels if a is None else a, self.channels if b is None else b
+
+
 # What a resumed run may change: length, device, intervals, how files are read (`skip_bad`, so that a run that met a bad
-# file can go on); and where the run lies now.
+# file can go on), `recompute` (so that one that ran out of memory can); and where the run lies now.
 MAY_DIFFER = frozenset(
     {
         "steps",
@@ -113,7 +169,9 @@ MAY_DIFFER = frozenset(
         "device",
         "workers",
         "skip_bad",
+        "recompute",
         "log_every",
+        "validate_every",
         "sample_every",
         "checkpoint_every",
         "keep_last",

@@ -16,6 +16,8 @@ from i2i.checkpoint import latest
 from i2i.engine import Run, best_device, fit, locked
 from i2i.entries import RecipeEntry
 from i2i.errors import RunError, SettingsError
+from i2i.headroom import Planned, memory_line
+from i2i.net import place
 from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard
 from i2i.policy import Policy, Precision, best_precision
 from i2i.protocols import Observer
@@ -23,6 +25,7 @@ from i2i.recipes import Recipe
 from i2i.registry import observer, recipe
 from i2i.settings import RunSettings, check_resumed
 from i2i.toml import changed, read_settings, write_settings
+from i2i.validation import validation_of
 
 _UNBEGUN = (".lock", "settings.toml")  # all that a run leaves that stopped before it trained
 
@@ -48,13 +51,15 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
     built = entry.build(settings, run)
     _seed(run.seed)
     nets, data = built.nets(), built.data()
-    watching = _observers(built, run, device)  # reads the preview batch: bad data are found before anything is written
+    # Reads the preview batch and some that are held out: bad data are found before anything is written.
+    watching = _observers(name, built, run, device, nets)
     chosen = f"{precision} (auto)" if run.precision == "auto" else precision
     with locked(out):
         _out(entry, settings, run)  # once more: another run may have begun there meanwhile
         resume = run.resume and _check_length(out, built.length)
         write_settings(out / "settings.toml", entry.name, run, settings)
         print(f"training {name} on {device} in {chosen}: {out}", flush=True)
+        print(memory_line(Planned(entry, settings, run, built, nets, policy, device)), flush=True)
         try:
             return fit(
                 built.step,
@@ -114,18 +119,30 @@ def _seed(seed: int) -> None:
     np.random.seed(seed)
 
 
-def _observers(built: Recipe, run: RunSettings, device: torch.device) -> Sequence[Observer]:
+def _observers(name: str, built: Recipe, run: RunSettings, device: torch.device, nets: Any) -> Sequence[Observer]:
     # Reading metrics off the CPU costs nothing; off another device it would stall each batch.
     progress = Progress(1 if device.type == "cpu" else 10)
     observers: list[Observer] = [progress, JsonLines(run.log_every)]
-    if importlib.util.find_spec("tensorboard"):
-        observers.append(TensorBoard(run.log_every))
+    curves = TensorBoard(run.log_every) if importlib.util.find_spec("tensorboard") else None
+    if curves is not None:
+        observers.append(curves)
     samples = Samples(built.preview, built.preview_batch(), run.sample_every) if run.sample_every else None
     if samples is not None:
         observers.append(samples)
     observers += [observer(name).build(run) for name in run.observers]
+    validation = validation_of(name, built, run, samples=samples, curves=curves)
+    if validation is not None:
+        if nets is not None:  # a staged step has none yet
+            place(nets, device, channels_last=False)
+            validation.measure(nets, rehearsal=True)
+        observers.append(validation)
     checkpoints = Checkpoints(
-        run.checkpoint_every, built.models, samples=samples, keep_last=run.keep_last, keep_every=run.keep_every
+        run.checkpoint_every,
+        built.models,
+        samples=samples,
+        keep_last=run.keep_last,
+        keep_every=run.keep_every,
+        kept=tuple if validation is None else validation.kept,
     )
     return [*observers, checkpoints]
 

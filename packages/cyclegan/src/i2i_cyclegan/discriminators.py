@@ -1,4 +1,4 @@
-"""The PatchGAN discriminator, layer for layer and key for key as the authors'."""
+"""The PatchGAN discriminators, of patches and of pixels, layer for layer and key for key as the authors'."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from i2i.values import Verdict
 from i2i_cyclegan.initialise import Init, initialise
 
 
-class PatchDiscriminator(nn.Module):
-    """Judges overlapping patches of an image: a chain of convolutions whose output is a map of logits.
+class ImageDiscriminator(nn.Module):
+    """Judges an image by a chain of layers whose output is a map of logits.
 
     Attributes:
         in_channels: channels of the image, those of a condition included.
         smallest: the least height and width.
     """
 
-    def __init__(self, model: nn.Sequential, in_channels: int, *, smallest: int) -> None:
+    def __init__(self, in_channels: int, *, smallest: int) -> None:
         super().__init__()
-        self.model = model
         self.in_channels = in_channels
         self.smallest = smallest
 
@@ -37,11 +36,28 @@ class PatchDiscriminator(nn.Module):
         x = image if condition is None else torch.cat((condition, image), dim=1)
         check_image(x, self.in_channels, smallest=self.smallest)
         features = []
-        for layer in self.model:
+        (chain,) = self.children()  # "model" or "net": the authors' names for it differ
+        for layer in chain.children():
             x = layer(x)
             if isinstance(layer, nn.LeakyReLU):
                 features.append(x)
         return Verdict((x,), (tuple(features),))
+
+
+class PatchDiscriminator(ImageDiscriminator):
+    """Judges overlapping patches of an image."""
+
+    def __init__(self, model: nn.Sequential, in_channels: int, *, smallest: int) -> None:
+        super().__init__(in_channels, smallest=smallest)
+        self.model = model
+
+
+class PixelDiscriminator(ImageDiscriminator):
+    """Judges each pixel of an image by itself."""
+
+    def __init__(self, net: nn.Sequential, in_channels: int, *, smallest: int) -> None:
+        super().__init__(in_channels, smallest=smallest)
+        self.net = net
 
 
 @part(example=Example({"base_width": 2, "layers": 1}, ((1, 3, 16, 16),)))
@@ -99,3 +115,48 @@ def patch_discriminator(
     model.append(nn.Conv2d(width, 1, 4, padding=1))
     net = PatchDiscriminator(nn.Sequential(*model), in_channels, smallest=3 * 2**layers)
     return initialise(net, init, init_gain)
+
+
+@part(example=Example({"base_width": 2}, ((1, 3, 16, 16),)))
+def pixel_discriminator(
+    in_channels: int = 3,
+    *,
+    base_width: int = 64,
+    norm: Norm = "instance",
+    init: Init = "normal",
+    init_gain: float = 0.02,
+) -> PixelDiscriminator:
+    """Make the 1x1 PatchGAN discriminator, the authors' ``pixel``: three 1x1 convolutions, a logit per pixel.
+
+    It judges colours, not structure: no logit sees a neighbour (but for the statistics of the norm).
+
+    Args:
+        in_channels: channels of the image; with a condition, of both together.
+        base_width: channels after the first convolution; the second doubles them.
+        norm: ``"instance"``, ``"batch"`` or ``"none"``, after the second convolution; the first convolution always has
+            a bias, the others with ``"instance"`` only.
+        init: how the weights are drawn, see `initialise`.
+        init_gain: their scale.
+
+    Returns:
+        A `PixelDiscriminator`; logits ``(b, 1, h, w)`` are unsquashed.
+
+    Raises:
+        SettingsError: an argument is out of range or unknown.
+
+    Example:
+        >>> verdict = pixel_discriminator(base_width=4)(torch.zeros(1, 3, 8, 10))
+        >>> verdict.logits[0].shape
+        torch.Size([1, 1, 8, 10])
+
+    References:
+        Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, 2017, sections 4.4 and 6.1.2.
+    """
+    at_least("in_channels", in_channels, 1)
+    at_least("base_width", base_width, 1)
+    bias, wider = norm == "instance", 2 * base_width
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, base_width, 1), nn.LeakyReLU(0.2)]
+    layers += [nn.Conv2d(base_width, wider, 1, bias=bias), norm_layer(norm, wider), nn.LeakyReLU(0.2)]
+    layers.append(nn.Conv2d(wider, 1, 1, bias=bias))
+    smallest = 2 if norm == "instance" else 1  # a single pixel has no variance
+    return initialise(PixelDiscriminator(nn.Sequential(*layers), in_channels, smallest=smallest), init, init_gain)

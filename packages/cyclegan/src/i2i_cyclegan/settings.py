@@ -1,4 +1,7 @@
-"""The settings of the recipe ``cyclegan``. No torch here: ``i2i train cyclegan --help`` reads only this."""
+"""The settings of the recipe ``cyclegan``, and what they share with pix2pix.
+
+No torch here: ``i2i train cyclegan --help`` reads only this.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from typing import Literal
 import attrs
 
 from i2i.errors import SettingsError
-from i2i.settings import above, at_least, between
+from i2i.settings import ImageSettings, above, at_least, between
 
 NormName = Literal["instance", "batch", "none"]
 
 
 @attrs.frozen
-class Settings:
-    """CycleGAN: two translators and two judges, learnt from unpaired photographs."""
+class GanSettings(ImageSettings):
+    """What the authors' two methods have in common: length, networks, criterion, optimisers."""
 
     steps: int | None = attrs.field(default=None, validator=between(1, 10**9))
     """Batches of the whole run; when left out, as many as --epochs makes."""
@@ -23,25 +26,8 @@ class Settings:
     batch_size: int = attrs.field(default=1, validator=between(1, 4096))
     """Images of each domain in a batch."""
 
-    load_size: int = attrs.field(default=286, validator=between(1, 16384))
-    """Images are brought to this size before they are cropped, in pixels."""
-    crop_size: int = attrs.field(default=256, validator=between(1, 16384))
-    """Side of the square that the nets see, in pixels."""
-    preprocess: Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"] = "resize_and_crop"
-    """How images are brought to size."""
-    flip: bool = True
-    """Mirror images at random, one in two."""
-    serial: bool = False
-    """Take the images in the order of their names instead of shuffled."""
-    max_images: int | None = attrs.field(default=None, validator=at_least(1))
-    """Use the first so many images of each domain only."""
-    channels_a: int = attrs.field(default=3, validator=between(1, 3))
-    """Channels of domain A: 3 (colour) or 1 (grey)."""
-    channels_b: int = attrs.field(default=3, validator=between(1, 3))
-    """Channels of domain B: 3 (colour) or 1 (grey)."""
-
     generator: Literal["resnet", "unet"] = "resnet"
-    """Kind of the two generators."""
+    """Kind of the generators."""
     base_width: int = attrs.field(default=64, validator=between(1, 4096))
     """Channels of the first layer of the generators."""
     blocks: int = attrs.field(default=9, validator=between(0, 1000))
@@ -54,10 +40,14 @@ class Settings:
     """Padding in the residual blocks."""
     dropout: float = attrs.field(default=0.0, validator=between(0, 0.9))
     """Share of features that dropout leaves out in the generators."""
+    recompute: bool = False
+    """Save memory: compute the generators' layers again for the backward pass instead of keeping what they made."""
+    discriminator: Literal["patch", "pixel"] = "patch"
+    """Kind of the discriminators: patch judges overlapping patches, pixel each pixel by itself."""
     discriminator_width: int = attrs.field(default=64, validator=between(1, 4096))
     """Channels of the first layer of the discriminators."""
     discriminator_layers: int = attrs.field(default=3, validator=between(1, 16))
-    """Halvings in the discriminators; 3 judges patches of 70 pixels."""
+    """Halvings in patch discriminators; 3 judges patches of 70 pixels."""
     discriminator_norm: NormName = "instance"
     """Normalisation in the discriminators."""
     init: Literal["normal", "xavier", "kaiming", "orthogonal", "torch"] = "normal"
@@ -67,14 +57,12 @@ class Settings:
 
     criterion: Literal["lsgan", "vanilla", "hinge", "wgan"] = "lsgan"
     """Adversarial loss."""
+    adversarial_weight: float = attrs.field(default=1.0, validator=at_least(0))
+    """Weight of the adversarial terms; 0 leaves them and the discriminators out."""
     gradient_penalty: float | None = attrs.field(default=None, validator=at_least(0))
     """Weight of the discriminators' gradient penalty; 10 with wgan, else 0, when left out."""
-    cycle_weight_a: float = attrs.field(default=10.0, validator=at_least(0))
-    """Weight of the cycle A to B to A."""
-    cycle_weight_b: float = attrs.field(default=10.0, validator=at_least(0))
-    """Weight of the cycle B to A to B."""
-    identity_weight: float = attrs.field(default=0.5, validator=at_least(0))
-    """Weight of the identity terms, as a share of the cycle weights; 0 leaves them out."""
+    r1_weight: float = attrs.field(default=0.0, validator=at_least(0))
+    """Weight of the R1 penalty: the discriminators' squared gradient on real images; 0 leaves it out."""
     pool_size: int = attrs.field(default=50, validator=between(0, 10000))
     """Fakes remembered per direction, to be judged again later; 0 for none."""
 
@@ -82,24 +70,30 @@ class Settings:
     """Learning rate of both optimisers."""
     beta1: float = attrs.field(default=0.5, validator=between(0, 0.9999))
     """First moment of Adam."""
-    schedule: Literal["linear", "step", "cosine", "constant"] = "linear"
-    """How the learning rate falls."""
+    schedule: Literal["linear", "step", "cosine", "constant", "plateau"] = "linear"
+    """How the learning rate falls; plateau: when the validation gets no better, which needs --validate-every."""
     decay_start: float = attrs.field(default=0.5, validator=between(0, 1))
     """Share of the run after which the rate falls in a straight line (schedule linear)."""
     decay_epochs: int = attrs.field(default=50, validator=between(1, 10**6))
     """Epochs after which the rate is divided by ten (schedule step)."""
+    plateau_patience: int = attrs.field(default=5, validator=between(0, 10**6))
+    """Validations in a row without improvement that are borne before the rate falls (schedule plateau)."""
+    plateau_factor: float = attrs.field(default=0.2, validator=between(0.0001, 0.9999))
+    """What the rate is multiplied by when it falls (schedule plateau)."""
+    warm_up: int = attrs.field(default=0, validator=between(0, 10**9))
+    """Batches in which the learning rate rises in a straight line at the start; 0 for none."""
     reference: bool = False
     """The authors' learning rates, epoch by epoch (0 in the last one), and their wgan without a penalty."""
 
     def __attrs_post_init__(self) -> None:
-        for name in ("channels_a", "channels_b"):
-            if getattr(self, name) == 2:
-                raise SettingsError(f"{name} (=2) must be 3 (colour) or 1 (grey)")
-        if self.identity_weight and self.channels_a != self.channels_b:
-            raise SettingsError(
-                f"identity_weight (={self.identity_weight}) needs equal channels, not channels_a (={self.channels_a}) "
-                f"and channels_b (={self.channels_b}); use identity_weight 0"
-            )
+        if self.reference and self.schedule == "plateau":
+            raise SettingsError("schedule (=plateau) never sees a figure in the authors' code; leave reference out")
+        for name in ("r1_weight", "gradient_penalty"):
+            if getattr(self, name) and not self.adversarial_weight:
+                raise SettingsError(
+                    f"{name} (={getattr(self, name)}) is a penalty of the discriminators, which adversarial_weight 0 "
+                    f"leaves out; use {name} 0"
+                )
 
     @property
     def penalty(self) -> float:
@@ -107,3 +101,29 @@ class Settings:
         if self.gradient_penalty is not None:
             return self.gradient_penalty
         return 10.0 if self.criterion == "wgan" and not self.reference else 0.0
+
+
+@attrs.frozen
+class Settings(GanSettings):
+    """CycleGAN: two translators and two judges, learnt from unpaired photographs."""
+
+    cycle_weight_a: float = attrs.field(default=10.0, validator=at_least(0))
+    """Weight of the cycle A to B to A; 0 leaves it out."""
+    cycle_weight_b: float = attrs.field(default=10.0, validator=at_least(0))
+    """Weight of the cycle B to A to B; 0 leaves it out."""
+    identity_weight: float = attrs.field(default=0.5, validator=at_least(0))
+    """Weight of the identity terms, as a share of the cycle weights; 0 leaves them out."""
+
+    def __attrs_post_init__(self) -> None:
+        if not (self.adversarial_weight or self.cycle_weight_a or self.cycle_weight_b):
+            raise SettingsError(
+                "adversarial_weight, cycle_weight_a and cycle_weight_b are all 0: nothing is left to train; "
+                "set one of them above 0"
+            )
+        super().__attrs_post_init__()
+        a, b = self.both_channels
+        if self.identity_weight and a != b:
+            raise SettingsError(
+                f"identity_weight (={self.identity_weight}) needs equal channels, not channels_a (={a}) "
+                f"and channels_b (={b}); use identity_weight 0"
+            )

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("i2i.cli.train:main", "train a recipe: i2i train RECIPE --data DIR --out RUN"),
     "translate": ("i2i.cli.translate:translate", "translate images: i2i translate MODEL IMAGE... --out DIR"),
     "info": ("i2i.cli.info:info", "say what a model or a run is: i2i info MODEL_OR_RUN"),
+    "convert": ("i2i.cli.convert:convert", "convert checkpoints of other code: i2i convert NAME FILE... --out MODEL"),
     "demo": ("i2i.cli.demo:demo", "train on photographs that come along: i2i demo --out DIR"),
     "recipes": ("i2i.cli.listing:recipes", "list what can be trained"),
     "parts": ("i2i.cli.listing:parts", "list networks, losses and other parts"),
@@ -127,6 +128,8 @@ def _help() -> str:
     extra = [(entry.name, entry.help) for entry in found.tables.commands.all()]
     if extra:
         sections.append("\n" + _table("commands of plugins", extra))
+    if converters := found.tables.converters.all():
+        sections.append("\n" + _table("converters", [(entry.name, entry.help) for entry in converters]))
     sections.append(f"\nrecipes: {', '.join(found.tables.recipes.names()) or 'none; pip install i2i-cyclegan'}")
     broken = [plugin.name for plugin in found.plugins if plugin.problem]
     if broken or found.tables.conflicts():

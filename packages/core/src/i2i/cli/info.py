@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from i2i.cli.translate import run_models
+from i2i.cli.translate import models_in, run_models
+from i2i.pixels import from_json
 from i2i.toml import Document, changed, read_settings
 
 
@@ -19,7 +20,8 @@ def info(model: str, /) -> None:
     """
     folder = Path(model)
     is_run = (folder / "settings.toml").is_file() or (folder / "checkpoints").is_dir()
-    rows = _run(folder) if is_run else _model(model)
+    models = models_in(folder).values() or (model,)
+    rows = _run(folder) if is_run else [row for found in models for row in _model(str(found))]
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows))
 
@@ -36,7 +38,8 @@ def _model(model: str) -> list[tuple[str, str]]:
         ("parameters", f"{found['parameters']:,} ({', '.join(map(str, found['dtypes']))}, {found['bytes']:,} bytes)"),
         ("channels", f"{taken if taken is not None else '?'} -> {made if made is not None else '?'}"),
         ("sizes", f"any; padded inside to multiples of {found['multiple']}" if found["multiple"] > 1 else "any"),
-        ("value range", f"{found['range'][0]} to {found['range'][1]}, from {found['depth']}-bit images"),
+        ("reads", str(from_json(found["reads"]))),
+        ("writes", str(from_json(found["writes"]))),
         ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())),
     ]
     return rows
@@ -58,9 +61,13 @@ def _run(folder: Path) -> list[tuple[str, str]]:
     ]
     given = {**document.run, **document.settings} if document else {}
     rows += [(f"  {name}", str(value)) for name, value in given.items()]
-    last = _last_metrics(folder / "metrics.jsonl")
+    last = _last_row(folder / "metrics.jsonl")
     rows.append(("metrics", f"at batch {last.pop('batch')}" if last else "none yet"))
-    return rows + [(f"  {name}", f"{value:.6g}") for name, value in last.items()]
+    rows += [(f"  {name}", f"{value:.6g}") for name, value in last.items()]
+    best = _last_row(folder / "validation.jsonl", "best")
+    if best:
+        rows.append(("best validation", f"at batch {best.pop('batch')}: {folder / 'best'}"))
+    return rows + [(f"  {name}", f"{value:.6g}") for name, value in best.items() if name != "best"]
 
 
 def _length(document: Document) -> str:
@@ -76,13 +83,14 @@ def _length(document: Document) -> str:
         return f"unknown ({' '.join(str(error).split())})"
 
 
-def _last_metrics(path: Path) -> dict[str, Any]:
-    """Return the last whole line: a killed run may have left half a one."""
+def _last_row(path: Path, mark: str = "batch") -> dict[str, Any]:
+    """Return the last row with a mark, {} where there is none: a killed run may have left half a one."""
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     for line in reversed(lines):
         try:
             found: dict[str, Any] = json.loads(line)
         except ValueError:
             continue
-        return found
+        if found.get(mark):
+            return found
     return {}

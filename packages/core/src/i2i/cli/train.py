@@ -122,10 +122,17 @@ def parsed(entry: RecipeEntry, flags: Sequence[str], run: RunSettings, settings:
     target.__doc__ = f"Train {entry.name} of {entry.distribution}. {about}"
     known = record_flags(run) | record_flags(settings) | {"--config": Path}
     result = parse(target, flags, f"i2i train {entry.name}", known, target(run, settings, None))
-    run, settings = absolute(result.run), absolute(result.settings)
+    run, settings = _with_folder(absolute(result.run)), absolute(result.settings)
     validate(run)
     validate(settings)
     return run, settings
+
+
+def _with_folder(run: RunSettings) -> RunSettings:
+    """Make ``--dataset`` absolute where it is a folder and no id on the Hub."""
+    if run.dataset is None or not Path(run.dataset).expanduser().is_dir():
+        return run
+    return attrs.evolve(run, dataset=str(Path(run.dataset).expanduser().absolute()))
 
 
 def absolute(record: Any) -> Any:

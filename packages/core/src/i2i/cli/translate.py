@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from i2i.errors import RunError, SettingsError
 from i2i.nearest import nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from i2i.policy import Precision
 
 
 def translate(
@@ -18,27 +24,31 @@ def translate(
     out: Path,
     direction: str | None = None,
     size: int | None = None,
+    tile: int | None = None,
     batch_size: int = 1,
     device: str = "auto",
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "fp32",
     skip_bad: bool = False,
     reference: bool = False,
+    train_mode: bool = False,
 ) -> None:
-    """Translate images; names and native sizes are kept.
+    """Translate images and videos; names and native sizes are kept.
 
     Args:
         model: a run, a model folder, or a Hub id such as owner/name.
-        images: image files and folders of them.
-        out: folder for the results.
+        images: image files and folders of them; videos and GIFs, which keep frame times and sound.
+        out: folder for the results, or the file to write where one video is translated.
         direction: which model of a run, for example b2a; the first (a2b) when left out.
         size: resize the short side to this before translation, keeping the aspect; native size when left out.
-        batch_size: images of equal size that go through the model together.
+        tile: translate large images in tiles of this side, to save memory; no seams show.
+        batch_size: images of equal size, or frames, that go through the model together.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
         precision: number format of the model; auto takes bf16 where the device is fast in it.
         skip_bad: pass over files that are no images or cannot be read, instead of stopping.
         reference: cut decimals of the 8-bit result off, as the authors' code does, instead of rounding.
+        train_mode: run the model as in training, with dropout and the statistics of each image, as pix2pix is tested.
     """
-    for name, value in (("size", size), ("batch_size", batch_size)):
+    for name, value in (("size", size), ("batch_size", batch_size), ("tile", tile)):
         if value is not None and value < 1:
             raise SettingsError(f"{name} (={value}) must be at least 1")
     if not images:
@@ -46,44 +56,83 @@ def translate(
     found = model_folder(model, direction)
     from i2i.models import load
     from i2i.policy import best_precision
+    from i2i.tiles import approximation
     from i2i.training import usable_device
     from i2i.translate import translate_files
+    from i2i.video import is_video, targets
 
+    videos = [path for path in images if is_video(path)]
+    pictures = [path for path in images if not is_video(path)]
+    if videos and train_mode:
+        raise SettingsError(f"train_mode is for images, not for videos such as {videos[0]}; leave it out")
+    films = targets(videos, out, alone=not pictures)
     place = usable_device(device)
+    net = load(found, device=place)
+    if tile is not None and (line := approximation(net, tile)):
+        print(f"i2i: {line}", file=sys.stderr)
+    number_format = best_precision(place) if precision == "auto" else precision
+    if films:
+        _translate_videos(net, films, size, batch_size, number_format, tile, reference)
+    if not pictures:
+        return
     report = translate_files(
-        load(found, device=place),
-        images,
+        net,
+        pictures,
         out,
         size=size,
         batch_size=batch_size,
-        precision=best_precision(place) if precision == "auto" else precision,
+        precision=number_format,
         skip_bad=skip_bad,
         reference=reference,
+        tile=tile,
+        train_mode=train_mode,
     )
     for line in report.skipped:
         print(f"i2i: skipped: {line}", file=sys.stderr)
     print(f"{len(report.written)} images translated by {found}: {out}")
 
 
+def _translate_videos(
+    net: nn.Module,
+    films: Mapping[Path, Path],
+    size: int | None,
+    batch_size: int,
+    precision: Precision,
+    tile: int | None,
+    reference: bool,
+) -> None:
+    from i2i.video import frames_through, translate_video
+
+    run = frames_through(net, precision=precision, tile=tile, reference=reference)
+    for source, target in films.items():
+        report = translate_video(run, source, target, size=size, batch_size=batch_size)
+        flicker = "nothing stands still in it"
+        if report.flicker is not None:
+            flicker = f"flicker {report.flicker:.1f} levels of 255 where the source stands still"
+            flicker += f" ({report.source_flicker:.1f} there)"
+        print(f"{source}: {report.frames} frames at {report.rate:.4g} per second, {flicker}: {target}")
+
+
 def model_folder(model: str, direction: str | None) -> str:
-    """Return which model is meant: ``model`` itself, or that of a run.
+    """Return which model is meant: ``model`` itself, or that of a run or of a folder of models.
 
     Args:
-        model: a run, a model folder, or a Hub id.
-        direction: the key of a model in a run.
+        model: a run, a model folder, a folder of several models (as i2i convert makes), or a Hub id.
+        direction: the key of a model in a run or folder.
 
     Raises:
         RunError: the run has no model yet.
         SettingsError: it has none of that name, or ``model`` is no run.
     """
     folder = Path(model)
-    if not (folder / "settings.toml").is_file():
+    is_run = (folder / "settings.toml").is_file()
+    models = run_models(folder) if is_run else models_in(folder)
+    if not is_run and ("" in models or not models):
         if direction is not None:
             raise SettingsError(
                 f"--direction chooses a model of a run, and {model} is no run (it has no settings.toml)"
             )
         return model
-    models = run_models(folder)
     if not models:
         raise RunError(f"{model} has no model yet; the first is saved with the first checkpoint")
     name = direction if direction is not None else min(models)
@@ -96,7 +145,11 @@ def model_folder(model: str, direction: str | None) -> str:
 
 def run_models(run: Path) -> dict[str, Path]:
     """Return the models of a run by key: ``""`` for one alone, otherwise for example a2b and b2a."""
-    folder = run / "model"
+    return models_in(run / "model")
+
+
+def models_in(folder: Path) -> dict[str, Path]:
+    """Return the models in a folder by key, ``""`` for itself."""
     if (folder / "config.json").is_file():
         return {"": folder}
     return {path.parent.name: path.parent for path in sorted(folder.glob("*/config.json"))}

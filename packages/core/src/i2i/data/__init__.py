@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from i2i.data.folders import Folders, find_folders, find_images
     from i2i.data.images import read_image, to_tensor, write_image
     from i2i.data.loader import Batches, single, unpaired
+    from i2i.data.pairs import paired
+    from i2i.data.prepared import Prepared, prepare
     from i2i.data.previews import preview
     from i2i.data.transforms import CENTRE, Draw, TransformSettings, check_multiple, transform
 
@@ -24,6 +26,9 @@ _HOMES = {
     "check_multiple": "transforms",
     "find_folders": "folders",
     "find_images": "folders",
+    "Prepared": "prepared",
+    "paired": "pairs",
+    "prepare": "prepared",
     "preview": "previews",
     "read_image": "images",
     "single": "loader",
@@ -38,10 +43,13 @@ __all__ = [
     "Batches",
     "Draw",
     "Folders",
+    "Prepared",
     "TransformSettings",
     "check_multiple",
     "find_folders",
     "find_images",
+    "paired",
+    "prepare",
     "preview",
     "read_image",
     "single",

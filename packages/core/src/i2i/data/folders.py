@@ -1,4 +1,4 @@
-"""Folders of images: which files count, in which order, and where the domains lie."""
+"""Folders of images: which files count, in which order, where the domains lie, and which images belong together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from i2i.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff")
 _NAMED = "or name two folders with --a DIR --b DIR"
+_SHOWN = 3  # names that do not match, in a message
 
 
 class Folders(NamedTuple):
@@ -32,11 +33,87 @@ def find_folders(root: str | Path) -> Folders:
     train_a, train_b, test_a, test_b = (root / name for name in ("trainA", "trainB", "testA", "testB"))
     missing = [path.name for path in (train_a, train_b) if not path.is_dir()]
     if missing:
-        found = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "no subfolders"
         raise DataError(
-            f"{root} has no {' and no '.join(missing)} (it has: {found}); expected {train_a} and {train_b}, {_NAMED}"
+            f"{root} has no {' and no '.join(missing)} (it has: {_subfolders(root)}); "
+            f"expected {train_a} and {train_b}, {_NAMED}"
         )
     return Folders(train_a, train_b, *(path if path.is_dir() else None for path in (test_a, test_b)))
+
+
+class PairedFolders(NamedTuple):
+    """Where pairs of images lie: one folder of images that hold both sides, or two folders with equal names in them."""
+
+    train: tuple[Path, ...]
+    held_out: tuple[Path, ...] | None
+
+
+def find_paired_folders(root: str | Path) -> PairedFolders:
+    """Find the folders of pairs in ``root``.
+
+    ``train`` holds images with both sides, A on the left and B on the right; where there is none, ``trainA`` and
+    ``trainB`` hold one side each. ``val`` (or ``valA`` and ``valB``) is held out; where there is none, ``test`` is.
+
+    Raises:
+        DataError: there is no such folder; the message says what is there.
+    """
+    root = _folder(root)
+    for sides in (("",), ("A", "B")):
+        train, val, test = (tuple(root / (name + side) for side in sides) for name in ("train", "val", "test"))
+        if _all_there(train):
+            return PairedFolders(train, next((folders for folders in (val, test) if _all_there(folders)), None))
+    raise DataError(
+        f"{root} has neither train nor trainA and trainB (it has: {_subfolders(root)}); "
+        f"expected images with both sides in {root / 'train'}, one side each in {root / 'trainA'} and "
+        f"{root / 'trainB'}, {_NAMED}"
+    )
+
+
+def find_pairs(a: str | Path | Sequence[str | Path], b: str | Path | Sequence[str | Path]) -> list[tuple[Path, Path]]:
+    """List the images of two domains that have the same name; the suffix does not count.
+
+    Args:
+        a: a folder or several of them; a name is the path below its folder.
+        b: the same for the other domain.
+
+    Returns:
+        Pairs in the order of `find_images` of ``a``.
+
+    Raises:
+        DataError: a name is in one domain only, or twice in one; the first of them are listed.
+    """
+    named_a, named_b = _named(a), _named(b)
+    alone = [_alone(one, other, name) for one, other, name in ((named_a, named_b, "A"), (named_b, named_a, "B"))]
+    if any(alone):
+        raise DataError(
+            f"the images of A and B must have the same names (suffixes do not count): {'; '.join(filter(None, alone))}"
+        )
+    return [(path, named_b[name]) for name, path in named_a.items()]
+
+
+def _named(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for entry in [source] if isinstance(source, str | Path) else source:
+        folder = Path(entry) if Path(entry).is_dir() else Path(entry).parent
+        for path in find_images(entry):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise DataError(f"{found[name]} and {path} have the same name, so no image can be matched with them")
+            found[name] = path
+    return found
+
+
+def _alone(one: dict[str, Path], other: dict[str, Path], domain: str) -> str:
+    names = [name for name in one if name not in other]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"only in {domain}: {', '.join(names[:_SHOWN])}{more}" if names else ""
+
+
+def _all_there(folders: Sequence[Path]) -> bool:
+    return all(folder.is_dir() for folder in folders)
+
+
+def _subfolders(root: Path) -> str:
+    return ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "no subfolders"
 
 
 def find_images(source: str | Path | Sequence[str | Path]) -> list[Path]:

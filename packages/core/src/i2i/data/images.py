@@ -1,4 +1,4 @@
-"""Image files: to 8-bit Pillow images, to tensors in ``[-1, 1]``, and back."""
+"""Image files of any depth and number of channels: to arrays, to tensors in ``[-1, 1]``, and back."""
 
 from __future__ import annotations
 
@@ -6,41 +6,97 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from i2i.errors import DataError, SettingsError
+from i2i.data import deep
+from i2i.data.channels import Stored, as_asked, file_channels, levels_of
+from i2i.data.deep import Header
+from i2i.data.lab import lab_to_rgb, rgb_to_lab
+from i2i.data.transforms import Picture, as_array, resize
+from i2i.errors import DataError
+from i2i.pixels import PixelFormat
 
-_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
-_TARGETS = {1: "L", 3: "RGB"}
+_MODES = {1: "L", 3: "RGB"}
+_TYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _JPEG_QUALITY = 95
+_MOST_OF_PILLOW = 4  # channels
+_CHROMA, _LIGHTNESS = 110.0, 50.0
 
 
-def read_image(source: str | Path | bytes, channels: int = 3, *, name: str | None = None) -> Image.Image:
-    """Read an 8-bit image as RGB or grey, turned upright by its EXIF orientation.
+def read_image(
+    source: str | Path | bytes, pixels: PixelFormat = PixelFormat(), *, name: str | None = None
+) -> NDArray[Any]:
+    """Read an image as ``(h, w, c)`` at its own depth, turned upright by its EXIF orientation.
 
-    Alpha is dropped, not composited: Pillow's ``convert("RGB")``, as in the authors' code. Grey is Pillow's luma.
-    Of a file with several pages or frames the first is read.
+    Alpha is dropped, not composited, unless ``pixels.alpha`` says otherwise: Pillow's ``convert("RGB")``, as in the
+    authors' code. Grey is Pillow's luma. Of a file with several pages or frames the first is read.
 
     Args:
         source: a path, or the bytes of an image file.
-        channels: 3 for RGB, 1 for grey.
+        pixels: what it is read as; its depth counts where it has a range.
         name: what errors call it; the path by default.
 
+    Returns:
+        uint8, uint16 or float32; c is ``pixels.channels``, but 3 for lightness and for chroma.
+
     Raises:
-        DataError: no image, truncated, or with more than 8 bits per channel.
-        SettingsError: another number of channels.
+        DataError: no image, truncated, or with other channels, depths or values than ``pixels`` allows.
 
     References:
         The spec of CycleGAN, section 1.8.
     """
-    target = mode_of(channels)
-    with _opened(source, name) as image:
-        ImageOps.exif_transpose(image, in_place=True)  # reads the pixels, too
-        return _converted(image, target)
+    return as_array(open_image(source, pixels, name=name))
+
+
+def open_image(source: str | Path | bytes, pixels: PixelFormat, *, name: str | None = None) -> Picture:
+    """Read an image as `read_image` does, but leave it with Pillow where Pillow holds it.
+
+    Raises:
+        DataError: see `read_image`.
+    """
+    with _errors(source, name):
+        found = _stored(source, pixels)
+        return as_asked(found, pixels) if isinstance(found, Stored) else found
+
+
+def _stored(source: str | Path | bytes, pixels: PixelFormat) -> Stored | Image.Image:
+    with _opened(source) as image:
+        if image is None or (image.format == "TIFF" and not _suits_pillow(image, pixels)):
+            return deep.read_tiff(source)
+        if deep.is_plain(image):
+            ImageOps.exif_transpose(image, in_place=True)  # reads the pixels, too
+            return _eight_bits(image, pixels)
+        if image.format == "PNG":
+            return deep.read_png(source, image)
+        raise _too_deep(image)
+
+
+def _too_deep(image: ImageFile.ImageFile) -> DataError:
+    return DataError(
+        f"has more than 8 bits per channel (mode {image.mode}), which is read from PNG and TIFF files, "
+        f"not from {image.format}; save it as one of them"
+    )
+
+
+def _suits_pillow(image: ImageFile.ImageFile, pixels: PixelFormat) -> bool:
+    return deep.is_plain(image) and file_channels(pixels) in _MODES
+
+
+def _eight_bits(image: Image.Image, pixels: PixelFormat) -> Stored | Image.Image:
+    target = _MODES.get(file_channels(pixels))
+    transparent = image.has_transparency_data
+    if target is not None and (pixels.alpha == "drop" or not transparent):
+        made = _converted(image, target)
+        return made if pixels.range is None else Stored(as_array(made))  # whose depth is then compared
+    grey = image.mode in ("1", "L", "LA", "La")
+    made = image.convert(("LA" if grey else "RGBA") if transparent else ("L" if grey else "RGB"))
+    return Stored(as_array(made), transparent)
 
 
 def _converted(image: Image.Image, target: str) -> Image.Image:
@@ -51,91 +107,202 @@ def _converted(image: Image.Image, target: str) -> Image.Image:
     return image.convert("RGB").convert(target)
 
 
-def mode_of(channels: int) -> str:
-    """Return Pillow's mode for a number of channels.
+def read_header(source: str | Path | bytes, *, name: str | None = None) -> Header:
+    """Return ``size`` (width, height; as stored) and ``depth`` from the header alone: no pixel is decoded.
 
     Raises:
-        SettingsError: it is neither 1 nor 3.
+        DataError: no image, or one of a kind that cannot be read. A truncated file is found only when it is read.
     """
-    if channels not in _TARGETS:
-        raise SettingsError(f"channels (={channels}) must be 1 (grey) or 3 (colour)")
-    return _TARGETS[channels]
+    with _errors(source, name), _opened(source) as image:
+        if image is not None and deep.is_plain(image):
+            return Header(image.size, 8)
+        if image is None or image.format == "TIFF":
+            return deep.tiff_header(source)
+        if image.format == "PNG":
+            return Header(image.size, 16)
+        raise _too_deep(image)
 
 
 def header_size(source: str | Path | bytes, *, name: str | None = None) -> tuple[int, int]:
-    """Return ``(width, height)`` as stored, from the header alone: no pixel is decoded.
-
-    Raises:
-        DataError: no image, or with more than 8 bits per channel. A truncated file is found only when it is read.
-    """
-    with _opened(source, name) as image:
-        return image.size
+    """Return ``(width, height)`` as stored; see `read_header`."""
+    return read_header(source, name=name).size
 
 
 @contextmanager
-def _opened(source: str | Path | bytes, name: str | None) -> Iterator[ImageFile.ImageFile]:
+def _opened(source: str | Path | bytes) -> Iterator[ImageFile.ImageFile | None]:
+    """Open an image with Pillow; None for a TIFF that it does not know."""
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        is_tiff = deep.is_tiff(file)
+        # Pillow would log an error of its own.
+        if is_tiff and deep.tiff_channels(file) > _MOST_OF_PILLOW:
+            yield None
+            return
+        file.seek(0)
+        try:
+            image = Image.open(file)
+        except UnidentifiedImageError:
+            if not is_tiff:
+                raise
+            yield None
+            return
+        with image:
+            yield image
+
+
+@contextmanager
+def _errors(source: str | Path | bytes, name: str | None) -> Iterator[None]:
+    """Begin every error with the name of the image."""
     called = name or (f"{len(source)} bytes" if isinstance(source, bytes) else str(source))
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            _check_depth(image, called)
-            yield image
-    except DataError:
-        raise
+        yield
     except UnidentifiedImageError as error:
-        raise DataError(f"{called} is not an image that can be read (or has an unusual number of channels)") from error
+        raise DataError(f"{called} is not an image that can be read") from error
+    except DataError as error:
+        raise DataError(f"{called} {error}") from error
     except Exception as error:  # decoders of damaged files raise errors of any kind, struct.error and KeyError included
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{called} cannot be read as an image: {reason}") from error
 
 
-def _check_depth(image: ImageFile.ImageFile, called: str) -> None:
-    # Pillow reads 16-bit RGB as mode RGB and throws the low byte away: only the raw mode of the tiles tells.
-    deep = ";16" in str(image.tile[:1])
-    if image.mode not in _MODES or deep:
-        mode = f"{image.mode} with 16 bits per channel" if deep else image.mode
-        raise DataError(f"{called} has mode {mode}; only images with 8 bits per channel, grey or colour, can be used")
+def to_batch(images: Sequence[NDArray[Any]], pixels: PixelFormat = PixelFormat()) -> Tensor:
+    """Stack images of one size into ``(b, c, h, w)``, float32 in ``[-1, 1]``.
 
-
-def to_batch(images: Sequence[Image.Image]) -> Tensor:
-    """Stack images of one size into ``(b, c, h, w)``, float32 in ``[-1, 1]``: ``((x / 255) - 0.5) / 0.5``.
+    The levels of ``pixels.range`` become -1 and 1, by default all that the type of an image holds: 0 and 255, 0 and
+    65535, or for floats 0 and 1. Levels beyond are clipped.
 
     Args:
-        images: at least one, all of one mode (L or RGB) and one size.
+        images: at least one, ``(h, w, c)``, all of one shape, as `read_image` returns them.
+        pixels: how they become numbers.
     """
-    first = images[0]
-    batch = torch.empty(len(images), len(first.getbands()), first.height, first.width)
+    height, width, channels = images[0].shape
+    batch = torch.empty(len(images), channels, height, width)
     for place, image in zip(batch, images, strict=True):
-        pixels = torch.from_numpy(np.array(image))
-        place.copy_(pixels.permute(2, 0, 1) if pixels.dim() == 3 else pixels)
-    return batch.div_(255).sub_(0.5).div_(0.5)
+        # numpy makes the copy, because torch takes no mirrored arrays.
+        place.copy_(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+        if image.dtype != images[0].dtype:
+            place.mul_(levels_of(images[0], pixels)[1] / levels_of(image, pixels)[1])
+    half, shift = _half_and_shift(levels_of(images[0], pixels))
+    batch.div_(half).sub_(shift)
+    if pixels.range is not None or any(image.dtype == np.float32 for image in images):
+        batch.clamp_(-1, 1)
+    if pixels.colours == "stored":
+        return batch
+    lab = rgb_to_lab((batch + 1) / 2)
+    return lab[:, :1] / _LIGHTNESS - 1 if pixels.colours == "lightness" else lab[:, 1:] / _CHROMA
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """Turn an L or RGB image into ``(c, h, w)``, float32 in ``[-1, 1]``.
+def _half_and_shift(levels: tuple[float, float]) -> tuple[float, float]:
+    """Return what turns levels into numbers, ``level / half - shift``; to the last bit ``((x / 255) - 0.5) / 0.5``."""
+    low, high = levels
+    return (high - low) / 2, (high + low) / (high - low)
+
+
+def to_tensor(image: NDArray[Any], pixels: PixelFormat = PixelFormat()) -> Tensor:
+    """Turn an image ``(h, w, c)`` into ``(c, h, w)``, float32 in ``[-1, 1]``; see `to_batch`.
 
     Example:
-        >>> to_tensor(Image.new("RGB", (4, 2), "white")).shape
-        torch.Size([3, 2, 4])
+        >>> to_tensor(np.full((2, 4, 3), 65535, np.uint16)).mean()
+        tensor(1.)
     """
-    return to_batch([image])[0]
+    return to_batch([image], pixels)[0]
 
 
-def write_image(image: Tensor, path: str | Path, *, reference: bool = False) -> None:
-    """Write ``image`` as an 8-bit file; the suffix of ``path`` says in which format.
+def can_hold(suffix: str, channels: int, depth: int) -> bool:
+    """Tell whether files of a kind hold images without loss of channels and depth (JPEG loses other things).
+
+    Example:
+        >>> can_hold(".png", 3, 16), can_hold(".bmp", 3, 16), can_hold(".tif", 7, 32)
+        (True, False, True)
+    """
+    if suffix.lower() in (".tif", ".tiff"):
+        return True
+    if suffix.lower() == ".png":
+        return channels <= 4 and depth <= 16
+    return channels in _MODES and depth == 8
+
+
+def written_channels(pixels: PixelFormat) -> int:
+    """Return how many channels a file has that is written as ``pixels``: chroma is completed to three."""
+    return 3 if pixels.colours == "chroma" else pixels.channels
+
+
+def write_image(
+    image: Tensor,
+    path: str | Path,
+    pixels: PixelFormat = PixelFormat(),
+    *,
+    source: NDArray[Any] | None = None,
+    reference: bool = False,
+) -> None:
+    """Write ``image`` with the depth of ``pixels``; the suffix of ``path`` says in which format.
+
+    PNG holds 8 or 16 bits and up to four channels, TIFF everything; other formats hold 8 bits, grey or colour.
 
     Args:
-        image: ``(c, h, w)`` with 1 or 3 channels, nominally in ``[-1, 1]``; clamped.
+        image: ``(c, h, w)``, nominally in ``[-1, 1]``; clamped.
         path: written over where it exists.
+        pixels: depth, range and colours; the channels are those of ``image``.
+        source: for chroma: the image ``(h, w, c)`` as it was read, whose lightness is taken, resized if needed.
         reference: cut decimals off instead of rounding, as the authors' code does (about half a level darker).
 
     Raises:
-        DataError: another number of channels, or a suffix of no image format.
+        DataError: no image, a suffix of no image format or of one that does not hold it, or chroma without lightness.
     """
-    if image.dim() != 3 or image.shape[0] not in _TARGETS:
-        raise DataError(f"cannot write {path}: an image is (1 or 3, h, w), not {tuple(image.shape)}")
-    if Path(path).suffix.lower() not in Image.registered_extensions():
-        raise DataError(f"cannot write {path}: {Path(path).suffix or 'no suffix'} is no image format; use .png or .jpg")
-    levels = (image.detach().to("cpu", torch.float32).clamp(-1, 1) + 1) / 2 * 255
-    pixels = (levels if reference else levels.round()).to(torch.uint8).permute(1, 2, 0).numpy()
-    picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
-    picture.save(path, quality=_JPEG_QUALITY)
+    if image.dim() != 3 or not image.numel():
+        raise DataError(f"cannot write {path}: an image is (c, h, w), not {tuple(image.shape)}")
+    try:
+        array = to_array(image, pixels, source=source, reference=reference)
+    except DataError as error:
+        raise DataError(f"cannot write {path}: {error}") from error
+    _check_suffix(Path(path), array.shape[2], pixels.depth)
+    if array.shape[2] in _MODES and pixels.depth == 8:
+        picture = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
+        picture.save(path, quality=_JPEG_QUALITY)
+    elif Path(path).suffix.lower() == ".png":
+        deep.write_png(path, array)
+    else:
+        deep.write_tiff(path, array)
+
+
+def to_array(
+    image: Tensor, pixels: PixelFormat = PixelFormat(), *, source: NDArray[Any] | None = None, reference: bool = False
+) -> NDArray[Any]:
+    """Turn ``image (c, h, w)`` into ``(h, w, c)`` of uint8, uint16 or float32, what `write_image` writes.
+
+    Raises:
+        DataError: chroma without lightness.
+
+    Example:
+        >>> to_array(torch.zeros(3, 1, 1)).tolist()
+        [[[128, 128, 128]]]
+    """
+    values = _completed(image.detach().to("cpu", torch.float32).clamp(-1, 1), pixels, source)
+    half, shift = _half_and_shift(pixels.levels)
+    levels = values.permute(1, 2, 0).add(shift).mul_(half)
+    if pixels.depth != 32 and not reference:
+        levels.round_()
+    return levels.numpy().astype(_TYPES[pixels.depth])
+
+
+def _completed(image: Tensor, pixels: PixelFormat, source: NDArray[Any] | None) -> Tensor:
+    """Turn lightness into grey, and chroma with the lightness of ``source`` into colours."""
+    if pixels.colours == "stored":
+        return image
+    if pixels.colours == "lightness":
+        lightness = (image + 1) * _LIGHTNESS
+        return lab_to_rgb(torch.cat((lightness, torch.zeros_like(image).expand(2, -1, -1))))[:1] * 2 - 1
+    if source is None or image.shape[0] != 2:
+        raise DataError("chroma needs two channels and the image with its lightness as source")
+    colours = resize(source, (image.shape[2], image.shape[1]))
+    levels = PixelFormat(depth=pixels.depth, range=pixels.range)
+    rgb = (to_tensor(colours if colours.shape[2] == 3 else np.repeat(colours[..., :1], 3, axis=2), levels) + 1) / 2
+    return lab_to_rgb(torch.cat((rgb_to_lab(rgb)[:1], image * _CHROMA))) * 2 - 1
+
+
+def _check_suffix(path: Path, channels: int, depth: int) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in Image.registered_extensions():
+        raise DataError(f"cannot write {path}: {path.suffix or 'no suffix'} is no image format; use .png or .jpg")
+    if not can_hold(suffix, channels, depth):
+        best = ".png" if can_hold(".png", channels, depth) else ".tif"
+        raise DataError(f"cannot write {path}: {suffix} holds no {channels} channels of {depth} bits; use {best}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,13 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from i2i.data.draws import shuffled, uniforms
 from i2i.data.images import to_batch
+from i2i.data.rows import Rows
 from i2i.data.sources import Domain, Source
 from i2i.data.transforms import CENTRE, Draw, Preprocess, TransformSettings
 from i2i.errors import DataError, SettingsError
+from i2i.pixels import PixelFormat
 from i2i.values import Pair, Single
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 B = TypeVar("B", Single, Pair)
 
@@ -36,7 +35,7 @@ class _Read(NamedTuple, Generic[B]):
 
 
 @frozen
-class _Order:
+class Order:
     """Which items make up batch n.
 
     Attributes:
@@ -71,31 +70,55 @@ class _Order:
         return epoch, range(start, min(stop, self.items) if self.still else stop)
 
 
-class _Reader(Dataset[_Read[B]], Generic[B]):
+@frozen
+class Stacker(Generic[B]):
+    """Makes a batch of items.
+
+    Attributes:
+        batch: a NamedTuple of tensors.
+        pixels: of each image of an item.
+        swapped: the images of an item go into the batch the other way round.
+    """
+
+    batch: Callable[..., B]
+    pixels: tuple[PixelFormat, ...]
+    swapped: bool = False
+
+    def __call__(self, items: Iterable[Sequence[NDArray[Any]]]) -> B:
+        """Stack images of one size.
+
+        Raises:
+            DataError: images that would lie in one tensor differ in size.
+        """
+        columns = zip(zip(*items, strict=True), self.pixels, strict=True)
+        stacked = [_stack(images, pixels) for images, pixels in columns]
+        return self.batch(*(reversed(stacked) if self.swapped else stacked))
+
+
+class Reader(Dataset[_Read[B]], Generic[B]):
     """The n-th batch, for every n: runs in the workers."""
 
-    def __init__(self, make: Callable[..., B], domains: Sequence[Domain], order: _Order) -> None:
-        self.make: Callable[..., B] = make
-        self.domains, self.order = domains, order
+    def __init__(self, parts: Sequence[Rows], stack: Stacker[B], order: Order) -> None:
+        self.parts, self.order = parts, order
+        self.stack: Stacker[B] = stack
         self._shuffled: tuple[int, NDArray[np.integer[Any]]] = (-1, np.empty(0, np.int64))
 
     def __getitem__(self, n: int) -> _Read[B]:
         skipped: list[str] = []
         try:
             epoch, positions = self.order.positions(n)
-            images = zip(*(self._item(epoch, position, skipped) for position in positions), strict=True)
-            return _Read(self.make(*(_stack(column) for column in images)), skipped, "")
+            return _Read(self.stack([self._item(epoch, position, skipped) for position in positions]), skipped, "")
         except DataError as error:
             return _Read(None, skipped, str(error))
 
-    def _item(self, epoch: int, position: int, skipped: list[str]) -> list[Image]:
-        pick, *draws = uniforms(1 + 3 * len(self.domains), self.order.seed, epoch, position)
+    def _item(self, epoch: int, position: int, skipped: list[str]) -> list[NDArray[Any]]:
+        pick, *draws = uniforms(1 + 3 * len(self.parts), self.order.seed, epoch, position)
         item = self._index(epoch, position)
-        images = []
-        for k, domain in enumerate(self.domains):
-            index = int(pick * len(domain)) if k > 0 and self.order.shuffle else item % len(domain)
+        images: list[NDArray[Any]] = []
+        for k, part in enumerate(self.parts):
+            index = int(pick * len(part)) if k > 0 and self.order.shuffle else item % len(part)
             draw = CENTRE if self.order.still else Draw(*draws[3 * k : 3 * k + 3])
-            images.append(domain.load(index, draw, skipped))
+            images.extend(part.load(index, draw, skipped))
         return images
 
     def _index(self, epoch: int, position: int) -> int:
@@ -106,15 +129,15 @@ class _Reader(Dataset[_Read[B]], Generic[B]):
         return int(self._shuffled[1][position % self.order.items])
 
 
-def _stack(images: Sequence[Image]) -> torch.Tensor:
-    sizes = sorted({image.size for image in images})
+def _stack(images: Sequence[NDArray[Any]], pixels: PixelFormat) -> torch.Tensor:
+    sizes = sorted({(image.shape[1], image.shape[0]) for image in images})
     if len(sizes) > 1:
         (w, h), (w2, h2) = sizes[:2]
         raise DataError(
             f"images of one batch differ in size ({w}x{h} and {w2}x{h2}); "
             "use --batch-size 1 or --preprocess resize_and_crop"
         )
-    return to_batch(images)
+    return to_batch(images, pixels)
 
 
 class Batches(Generic[B]):
@@ -124,9 +147,10 @@ class Batches(Generic[B]):
     handed out, so batches that workers prepared ahead do not count, and ``load_state_dict`` continues exactly there.
     """
 
-    def __init__(self, reader: _Reader[B], workers: int) -> None:
+    def __init__(self, reader: Reader[B], workers: int) -> None:
         if workers < 0:
             raise SettingsError(f"workers (={workers}) must be at least 0")
+        self._images = [len(part) for part in reader.parts]
         self._numbers = _Numbers(len(reader.order))
         self._warned: set[str] = set()
         self._loader: DataLoader[_Read[B]] = DataLoader(
@@ -157,13 +181,20 @@ class Batches(Generic[B]):
             self._numbers.position += 1
             yield read.batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Return ``{"position": batches handed out}``."""
-        return {"position": self._numbers.position}
+    def state_dict(self) -> dict[str, Any]:
+        """Return ``{"position": batches handed out, "images": how many there are of each domain}``."""
+        return {"position": self._numbers.position, "images": self._images}
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on at a position that `state_dict` returned; takes effect at the next ``iter``."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at a position that `state_dict` returned; takes effect at the next ``iter``.
+
+        Other numbers of images than then are told: the run is then another one than without the interruption.
+        """
         self._numbers.position = int(state["position"])
+        before = list(state.get("images", self._images))
+        if before != self._images:
+            now, then = (" and ".join(map(str, numbers)) for numbers in (self._images, before))
+            log.warning("there are %s images now, but were %s: the order of the rest is another one", now, then)
 
     def _warn(self, skipped: Sequence[str]) -> None:
         for message in skipped:
@@ -191,9 +222,9 @@ def _as_it_is(read: Any) -> Any:
     return read
 
 
-def both(channels: int | tuple[int, int]) -> tuple[int, int]:
-    """Return the channels of both domains: one number stands for two."""
-    return (channels, channels) if isinstance(channels, int) else channels
+def both(pixels: PixelFormat | tuple[PixelFormat, PixelFormat]) -> tuple[PixelFormat, PixelFormat]:
+    """Return the formats of both domains: one stands for two."""
+    return (pixels, pixels) if isinstance(pixels, PixelFormat) else pixels
 
 
 def unpaired(
@@ -204,8 +235,9 @@ def unpaired(
     crop_size: int = 256,
     preprocess: Preprocess = "resize_and_crop",
     multiple: int = 4,
+    smallest: int = 1,
     flip: bool = True,
-    channels: int | tuple[int, int] = 3,
+    pixels: PixelFormat | tuple[PixelFormat, PixelFormat] = PixelFormat(),
     batch_size: int = 1,
     seed: int = 0,
     workers: int = 0,
@@ -222,12 +254,13 @@ def unpaired(
     Args:
         a: folders, files or a `datasets.Dataset` with an image column.
         b: the same for the other domain.
-        load_size: see `TransformSettings`, like the next four.
+        load_size: see `TransformSettings`, like the next five.
         crop_size: in pixels.
         preprocess: how images are brought to size.
         multiple: sides without a crop are rounded to it.
+        smallest: the least side without a crop.
         flip: mirror images at random, one in two.
-        channels: 3 (colour) or 1 (grey), for both domains or for each.
+        pixels: how images become numbers, for both domains or for each: channels, range, colours, alpha.
         batch_size: images of each domain in a batch.
         seed: every shuffle, draw, crop and flip follows from (seed, epoch, position).
         workers: processes that read ahead; they do not change what is read.
@@ -245,15 +278,21 @@ def unpaired(
     References:
         The spec of CycleGAN, section 1.8.
     """
-    settings = TransformSettings(preprocess, load_size, crop_size, flip, multiple)
+    settings = TransformSettings(preprocess, load_size, crop_size, flip, multiple, smallest)
     domains = [
-        Domain(source, settings, channels=c, skip_bad=skip_bad, max_images=max_images)
-        for source, c in zip((a, b), both(channels), strict=True)
+        Domain(source, settings, pixels=one, skip_bad=skip_bad, max_images=max_images)
+        for source, one in zip((a, b), both(pixels), strict=True)
     ]
-    order = _Order(max(map(len, domains)), batch_size, seed, shuffle=not serial)
-    if order.items < batch_size:
-        log.warning("%d images do not fill a batch of %d: they are repeated", order.items, batch_size)
-    return Batches(_Reader(Pair, domains, order), workers)
+    order = training_order(max(map(len, domains)), batch_size, seed, serial=serial)
+    return Batches(Reader([domain.rows for domain in domains], Stacker(Pair, both(pixels)), order), workers)
+
+
+def training_order(items: int, batch_size: int, seed: int, *, serial: bool) -> Order:
+    """Return the order of training; say so where images are repeated to fill a batch."""
+    order = Order(items, batch_size, seed, shuffle=not serial)
+    if items < batch_size:
+        log.warning("%d images do not fill a batch of %d: they are repeated", items, batch_size)
+    return order
 
 
 def single(
@@ -263,7 +302,7 @@ def single(
     crop_size: int = 256,
     preprocess: Preprocess = "none",
     multiple: int = 4,
-    channels: int = 3,
+    pixels: PixelFormat = PixelFormat(),
     batch_size: int = 1,
     workers: int = 0,
     skip_bad: bool = False,
@@ -281,6 +320,6 @@ def single(
         SettingsError: a setting that is out of range.
     """
     settings = TransformSettings(preprocess, load_size, crop_size, False, multiple)
-    domain = Domain(source, settings, channels=channels, skip_bad=skip_bad, max_images=max_images)
-    order = _Order(len(domain), batch_size, still=True)
-    return Batches(_Reader(Single, [domain], order), workers)
+    domain = Domain(source, settings, pixels=pixels, skip_bad=skip_bad, max_images=max_images)
+    order = Order(len(domain), batch_size, still=True)
+    return Batches(Reader([domain.rows], Stacker(Single, (pixels,)), order), workers)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from i2i.data.images import to_batch
-from i2i.data.loader import both
+from i2i.data.loader import Stacker, both
+from i2i.data.rows import Rows
 from i2i.data.sources import Domain, Source
-from i2i.data.transforms import CENTRE, Preprocess, TransformSettings
+from i2i.data.transforms import CENTRE, Preprocess, TransformSettings, resize
+from i2i.pixels import PixelFormat
 from i2i.values import Pair
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 log = logging.getLogger("i2i.data")
 
@@ -27,7 +24,7 @@ def preview(
     crop_size: int = 256,
     preprocess: Preprocess = "resize_and_crop",
     multiple: int = 4,
-    channels: int | tuple[int, int] = 3,
+    pixels: PixelFormat | tuple[PixelFormat, PixelFormat] = PixelFormat(),
     skip_bad: bool = False,
 ) -> Pair:
     """Return the first images of both domains as one batch: cropped in the middle, not mirrored.
@@ -43,7 +40,7 @@ def preview(
         crop_size: in pixels.
         preprocess: how images are brought to size.
         multiple: sides without a crop are rounded to it.
-        channels: 3 (colour) or 1 (grey), for both domains or for each.
+        pixels: how images become numbers, for both domains or for each.
         skip_bad: go on without images that cannot be used.
 
     Returns:
@@ -55,19 +52,27 @@ def preview(
     """
     settings = TransformSettings(preprocess, load_size, crop_size, False, multiple)
     domains = [
-        Domain(source, settings, channels=c, skip_bad=skip_bad, max_images=count)
-        for source, c in zip((a, b), both(channels), strict=True)
+        Domain(source, settings, pixels=one, skip_bad=skip_bad, max_images=count)
+        for source, one in zip((a, b), both(pixels), strict=True)
     ]
-    shown = range(min(count, *map(len, domains)))
+    return first_batch([domain.rows for domain in domains], Stacker(Pair, both(pixels)), count)
+
+
+def first_batch(parts: Sequence[Rows], stack: Stacker[Pair], count: int = 4) -> Pair:
+    """Return the first rows of all parts as one batch, as `preview` does.
+
+    Args:
+        parts: a part for each domain, or one whose rows are pairs.
+        stack: makes the batch.
+        count: rows; fewer where a part has fewer.
+
+    Raises:
+        DataError: a row that cannot be used.
+    """
     skipped: list[str] = []
-    images = [[domain.load(index, CENTRE, skipped) for index in shown] for domain in domains]
+    shown = range(min(count, *map(len, parts)))
+    items = [[image for part in parts for image in part.load(index, CENTRE, skipped)] for index in shown]
     for message in skipped:
         log.warning("skipped: %s", message)
-    size = images[0][0].size
-    return Pair(*(to_batch(_of_size(column, size)) for column in images))
-
-
-def _of_size(images: Sequence[Image], size: tuple[int, int]) -> list[Image]:
-    from PIL.Image import Resampling
-
-    return [image if image.size == size else image.resize(size, Resampling.BICUBIC) for image in images]
+    height, width = items[0][0].shape[:2]
+    return stack([[resize(image, (width, height)) for image in images] for images in items])

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from numpy.typing import NDArray
 
 from i2i.data.folders import find_images
-from i2i.data.images import header_size, mode_of, read_image
-from i2i.data.transforms import Draw, TransformSettings, check_size, transform
+from i2i.data.images import header_size
+from i2i.data.rows import RowReader, Rows, with_remedy
+from i2i.data.transforms import Draw, TransformSettings, check_size
 from i2i.errors import DataError, SettingsError
+from i2i.pixels import PixelFormat
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from PIL.Image import Image
 
+T = TypeVar("T")
 Source: TypeAlias = "str | Path | Sequence[str | Path] | Dataset"
 
 log = logging.getLogger("i2i.data")
@@ -30,14 +35,14 @@ class Domain:
     Args:
         source: a folder, a file, several of them, or a `datasets.Dataset` with an image column.
         settings: how images are brought to size.
-        channels: 3 for RGB, 1 for grey.
+        pixels: what the images are read as.
         skip_bad: go on without images that cannot be used: those that the check finds are left out, those found later
             are replaced by the next good one.
         max_images: use the first so many only.
 
     Raises:
         DataError: a folder or an image that cannot be used.
-        SettingsError: a number of channels other than 1 and 3, or ``max_images`` below 1.
+        SettingsError: ``max_images`` below 1.
     """
 
     def __init__(
@@ -45,35 +50,25 @@ class Domain:
         source: Source,
         settings: TransformSettings,
         *,
-        channels: int = 3,
+        pixels: PixelFormat = PixelFormat(),
         skip_bad: bool = False,
         max_images: int | None = None,
     ) -> None:
-        mode_of(channels)
-        if max_images is not None and max_images < 1:
-            raise SettingsError(f"max_images (={max_images}) must be at least 1")
-        self._settings, self._channels, self._skip_bad = settings, channels, skip_bad
-        if _is_files(source):
+        check_max_images(max_images)
+        self.pixels = pixels
+        if is_files(source):
             files = find_images(source)[:max_images]
-            self._dataset = _file_dataset([str(path) for path in files if self._usable(path)], files)
+            check = partial(_check_file, settings=settings)
+            table = file_table({"image": [str(path) for path in files if usable(check, path, skip_bad)]}, files)
         else:
-            self._dataset = _image_column(source, max_images)
+            table = image_table(source, max_images)
+        self.rows = Rows(table, RowReader(settings, (pixels,)), skip_bad=skip_bad)
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return len(self.rows)
 
-    def _usable(self, path: Path) -> bool:
-        try:
-            check_size(header_size(path), self._settings, str(path))
-        except DataError as error:
-            if not self._skip_bad:
-                raise _with_remedy(error) from error
-            log.warning("skipped: %s", error)
-            return False
-        return True
-
-    def load(self, index: int, draw: Draw, bad: list[str]) -> Image:
-        """Read image ``index`` and bring it to size.
+    def load(self, index: int, draw: Draw, bad: list[str]) -> NDArray[Any]:
+        """Read image ``index``, ``(h, w, c)``, and bring it to size.
 
         Args:
             index: below ``len(self)``.
@@ -83,43 +78,74 @@ class Domain:
         Raises:
             DataError: it cannot be used; with ``skip_bad``: none can.
         """
-        for step in range(len(self)):
-            try:
-                return self._load((index + step) % len(self), draw)
-            except DataError as error:
-                if not self._skip_bad:
-                    raise _with_remedy(error) from error
-                bad.append(str(error))
-        raise DataError(f"none of the {len(self)} images can be used; the first: {bad[0]}")
-
-    def _load(self, index: int, draw: Draw) -> Image:
-        row = self._dataset[index]["image"] or {"bytes": None, "path": None}
-        name = row["path"] or f"row {index} of the dataset"
-        if row["bytes"] is None and row["path"] is None:
-            raise DataError(f"{name} has no image")
-        image = read_image(row["path"] if row["bytes"] is None else row["bytes"], self._channels, name=name)
-        return transform(image, self._settings, draw, name)
+        return self.rows.load(index, draw, bad)[0]
 
 
-def _with_remedy(error: DataError) -> DataError:
-    return DataError(f"{error}; --skip-bad goes on without such images")
+def _check_file(path: Path, settings: TransformSettings) -> None:
+    check_size(header_size(path), settings, str(path))
 
 
-def _is_files(source: Source) -> bool:
+def check_max_images(max_images: int | None) -> None:
+    """Check a limit.
+
+    Raises:
+        SettingsError: it is below 1.
+    """
+    if max_images is not None and max_images < 1:
+        raise SettingsError(f"max_images (={max_images}) must be at least 1")
+
+
+def usable(check: Callable[[T], None], files: T, skip_bad: bool) -> bool:
+    """Tell whether files pass a check.
+
+    Raises:
+        DataError: they do not, and are not to be skipped.
+    """
+    try:
+        check(files)
+    except DataError as error:
+        if not skip_bad:
+            raise with_remedy(error) from error
+        log.warning("skipped: %s", error)
+        return False
+    return True
+
+
+def is_files(source: Source) -> bool:
+    """Tell whether a source is files and folders, not a dataset."""
     if isinstance(source, str | Path):
         return True
     return isinstance(source, Sequence) and all(isinstance(entry, str | Path) for entry in source)
 
 
-def _file_dataset(names: list[str], found: list[Path]) -> Dataset:
+def file_table(columns: Mapping[str, Sequence[str]], found: Sequence[Path]) -> Dataset:
+    """Return a table with the names of files in its columns.
+
+    Args:
+        columns: by name, all of one length.
+        found: the files that were found, those that cannot be used included.
+
+    Raises:
+        DataError: none is left.
+    """
     from datasets import Dataset, Features, Image
 
-    if not names:
+    if not all(columns.values()):
         raise DataError(f"none of the {len(found)} images in {found[0].parent} can be used")
-    return Dataset.from_dict({"image": names}, features=Features({"image": Image(decode=False)}))
+    return Dataset.from_dict(dict(columns), features=Features({name: Image(decode=False) for name in columns}))
 
 
-def _image_column(source: Any, max_images: int | None) -> Dataset:
+def image_table(source: Any, max_images: int | None, *, most: int = 1) -> Dataset:
+    """Return the image columns of a dataset, undecoded.
+
+    Args:
+        source: one split, with no more image columns than ``most``.
+        max_images: keep the first so many rows.
+        most: how many image columns can be used.
+
+    Raises:
+        DataError: it is something else, is empty, or has no image column or too many.
+    """
     from datasets import Dataset, Image
 
     if not isinstance(source, Dataset):
@@ -127,11 +153,14 @@ def _image_column(source: Any, max_images: int | None) -> Dataset:
             f"images come from folders, files or one split of a datasets.Dataset, not {type(source).__name__}"
         )
     columns = [name for name, kind in source.features.items() if isinstance(kind, Image)]
-    if len(columns) != 1:
+    if not 1 <= len(columns) <= most:
         held = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in source.features.items())
-        raise DataError(f"the dataset needs exactly one image column; it has {held}; use dataset.select_columns(...)")
+        count = "exactly one image column" if most == 1 else "one or two image columns"
+        raise DataError(f"the dataset needs {count}; it has {held}; use dataset.select_columns(...)")
     if not len(source):
         raise DataError("the dataset is empty")
-    rows = source.with_format(None).select_columns(columns).rename_columns({columns[0]: "image"})
-    kept = rows if max_images is None else rows.select(range(min(max_images, len(rows))))
-    return kept.cast_column("image", Image(decode=False))
+    rows = source.with_format(None).select_columns(columns)
+    rows = rows if max_images is None else rows.select(range(min(max_images, len(rows))))
+    for name in columns:
+        rows = rows.cast_column(name, Image(decode=False))
+    return rows

@@ -1,17 +1,21 @@
-"""Resizing, cropping and flipping of Pillow images, as in the authors' code; the dice are handed in."""
+"""Resizing, cropping and flipping of images, as in the authors' code; the dice are handed in."""
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
+import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from i2i.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+#: An image as it was read: Pillow's own (L or RGB) where Pillow holds it, which spares photographs two copies.
+Picture: TypeAlias = "NDArray[Any] | Image"
 Preprocess = Literal["resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"]
 PREPROCESSES: tuple[str, ...] = get_args(Preprocess)
 
@@ -45,6 +49,7 @@ class TransformSettings:
         crop_size: side of the square crop, in pixels.
         flip: mirror images at random, one in two.
         multiple: without a crop, sides are rounded to multiples of it, as the nets need.
+        smallest: without a crop, the least side that the nets accept.
 
     Raises:
         SettingsError: an unknown mode, a size below 1, or a crop larger than what it is cut from.
@@ -55,6 +60,7 @@ class TransformSettings:
     crop_size: int = 256
     flip: bool = True
     multiple: int = 4
+    smallest: int = 1
 
     def __attrs_post_init__(self) -> None:
         if self.preprocess not in PREPROCESSES:
@@ -95,15 +101,20 @@ def check_multiple(size: int, multiple: int, name: str = "crop_size") -> None:
 
 
 def check_size(size: tuple[int, int], settings: TransformSettings, name: str) -> None:
-    """Check that the crop fits into an image of ``size`` (width, height).
+    """Check that the crop fits into an image of ``size`` (width, height), or that it is large enough without a crop.
 
     Raises:
-        DataError: it does not.
+        DataError: it does not, or is not.
     """
     if settings.preprocess == "crop" and min(size) < settings.crop_size:
         raise DataError(
             f"{name} is {size[0]}x{size[1]}, smaller than the crop ({settings.crop_size}); "
             f"use --preprocess resize_and_crop or a --crop-size of at most {min(size)}"
+        )
+    if not settings.crops and min(resized(size, settings)) < settings.smallest:
+        raise DataError(
+            f"{name} is {size[0]}x{size[1]}, but these nets need at least {settings.smallest} pixels each way; "
+            "use --preprocess resize_and_crop or larger images"
         )
 
 
@@ -133,16 +144,56 @@ def _rounded(side: int, multiple: int) -> int:
     return max(1, round(side / multiple)) * multiple
 
 
-def transform(image: Image, settings: TransformSettings, draw: Draw, name: str = "the image") -> Image:
-    """Resize (Pillow's antialiased bicubic), crop and mirror ``image``.
+def size_of(image: Picture) -> tuple[int, int]:
+    """Return ``(width, height)``."""
+    return (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else image.size
+
+
+def as_array(image: Picture) -> NDArray[Any]:
+    """Return an image as ``(h, w, c)``."""
+    return image if isinstance(image, np.ndarray) else np.atleast_3d(np.asarray(image))
+
+
+def resize(image: Picture, size: tuple[int, int]) -> NDArray[Any]:
+    """Resize ``image`` to ``size`` (width, height) by Pillow's antialiased bicubic filter; return ``(h, w, c)``.
+
+    Grey and colour images of 8 bits are resized as Pillow does it; others channel by channel in floats, rounded and
+    clipped to what their type holds.
+    """
+    return as_array(_resized(image, size))
+
+
+def _resized(image: Picture, size: tuple[int, int]) -> Picture:
+    from PIL import Image
+
+    if size == size_of(image):
+        return image
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2] in (1, 3):
+        image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    if not isinstance(image, np.ndarray):
+        return image.resize(size, Image.Resampling.BICUBIC)
+    made = np.empty((size[1], size[0], image.shape[2]), np.float32)
+    for channel in range(image.shape[2]):
+        plane = Image.fromarray(image[..., channel].astype(np.float32))
+        made[..., channel] = np.asarray(plane.resize(size, Image.Resampling.BICUBIC))
+    if image.dtype == np.float32:
+        return made
+    return made.round().clip(0, np.iinfo(image.dtype).max).astype(image.dtype)
+
+
+def transform(image: Picture, settings: TransformSettings, draw: Draw, name: str = "the image") -> NDArray[Any]:
+    """Resize (`resize`), crop and mirror ``image``.
 
     The crop begins at pixel ``floor(left * (width - crop_size + 1))``, so all places are equally likely.
 
     Args:
-        image: mode L or RGB.
+        image: ``(h, w, c)``, uint8, uint16 or float32; or Pillow's, of mode L or RGB.
         settings: what to do.
         draw: the random numbers; `CENTRE` for the crop in the middle, not mirrored.
         name: what errors call the image.
+
+    Returns:
+        ``(h, w, c)``; perhaps a view of ``image``.
 
     Raises:
         DataError: the image is smaller than the crop.
@@ -150,17 +201,19 @@ def transform(image: Image, settings: TransformSettings, draw: Draw, name: str =
     References:
         The spec of CycleGAN, section 1.8.
     """
-    from PIL.Image import Resampling, Transpose
+    check_size(size_of(image), settings, name)
+    width, height = resized(size_of(image), settings)
+    image = _resized(image, (width, height))
+    if settings.crops:
+        side = settings.crop_size
+        left = int(draw.left * (width - side + 1))
+        top = int(draw.top * (height - side + 1))
+        image = _cropped(image, left, top, side)
+    array = as_array(image)
+    return array[:, ::-1] if settings.flip and draw.mirror < 0.5 else array
 
-    check_size(image.size, settings, name)
-    size = resized(image.size, settings)
-    if size != image.size:
-        image = image.resize(size, Resampling.BICUBIC)
-    side = settings.crop_size
-    if settings.crops and image.size != (side, side):
-        left = int(draw.left * (image.width - side + 1))
-        top = int(draw.top * (image.height - side + 1))
-        image = image.crop((left, top, left + side, top + side))
-    if settings.flip and draw.mirror < 0.5:
-        image = image.transpose(Transpose.FLIP_LEFT_RIGHT)
-    return image
+
+def _cropped(image: Picture, left: int, top: int, side: int) -> Picture:
+    if isinstance(image, np.ndarray):
+        return image[top : top + side, left : left + side]
+    return image.crop((left, top, left + side, top + side))

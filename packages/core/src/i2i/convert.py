@@ -1,0 +1,255 @@
+"""Checkpoints of other code as models of i2i: reads ``.pth`` files without running them, and saves what they hold.
+
+A converter is a function of a plugin (`i2i.hookspecs.register_converters`). `weights_of` and `filled` are for its use:
+what is common to all files of weights is done there.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from i2i.errors import I2IError, ModelError, SettingsError
+from i2i.models import CONFIG, save
+from i2i.parts import Spec
+from i2i.registry import converter
+from i2i.tensorfile import NAMES
+
+M = TypeVar("M", bound=nn.Module)
+Convert = Callable[[Mapping[str, Any], str], Mapping[str, nn.Module]]
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "weights")
+# What DataParallel, DistributedDataParallel and torch.compile put in front of every name.
+PREFIXES = ("module.", "_orig_mod.")
+_KEY = re.compile(r"\w[\w.-]*")
+_BLANKS = b"\xef\xbb\xbf \t\r\n"  # and the mark that some editors put in front of text
+_AGAIN = "download or copy it again"
+# What is often found under the name of a checkpoint, by the first bytes (blanks left out).
+_OTHERS = (
+    (b"<", f"is a web page, as a failed download leaves; {_AGAIN}"),
+    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself; fetch it with git lfs pull"),
+    (b"\x89PNG", "is a PNG image, not a checkpoint"),
+    (b"\xff\xd8\xff", "is a JPEG image, not a checkpoint"),
+    (b"\x1f\x8b", "is a gzip archive; unpack it and name the checkpoint in it"),
+)
+
+
+class Converted(NamedTuple):
+    """A model that was converted: the file it comes from, the net, and the folder it was saved to."""
+
+    source: Path
+    net: nn.Module
+    folder: Path
+
+
+def convert_files(name: str, files: Sequence[str | Path], out: str | Path) -> list[Converted]:
+    """Convert checkpoints and save them; nothing is written before all of them are understood.
+
+    Args:
+        name: a registered converter.
+        files: the checkpoints.
+        out: the folder of the model, where there is one only; of several, each gets a folder of its own in it, named by
+            its key (``a2b``).
+
+    Returns:
+        The models in the order of the files.
+
+    Raises:
+        PluginError: no such converter.
+        ModelError: a file cannot be read or is something else, two files hold models of one key, or ``out`` holds
+            something that is no model.
+        SettingsError: no files.
+        RunError: a model cannot be written.
+    """
+    entry = converter(name)
+    read = [(Path(file), _converted(entry.load(), Path(file))) for file in files]
+    if not read:
+        raise SettingsError(f"which files? i2i convert {name} FILE... --out MODEL")
+    found = [(file, key, net) for file, models in read for key, net in models.items()]
+    folders = [Path(out)] if len(found) == 1 else _folders(found, Path(out))
+    return [Converted(file, net, save(net, folder)) for (file, _, net), folder in zip(found, folders, strict=True)]
+
+
+def _converted(convert: Convert, file: Path) -> Mapping[str, nn.Module]:
+    found = read_checkpoint(file)
+    try:
+        return convert(found, file.name)
+    except I2IError as error:
+        raise ModelError(f"{file}: {error}") from error
+
+
+def _folders(found: Sequence[tuple[Path, str, nn.Module]], out: Path) -> list[Path]:
+    """A folder in ``out`` for each model, once it is certain that they do not mix with each other or something else."""
+    files: dict[str, Path] = {}
+    for file, key, _ in found:
+        if not _KEY.fullmatch(key):
+            raise ModelError(f"{file}: {key!r} is no name for a model; convert the file by itself, or rename it")
+        if key in files:
+            raise ModelError(f"{files[key]} and {file} are both {key!r}; convert one of them to another --out")
+        files[key] = file
+    if out.exists() and not out.is_dir():
+        raise ModelError(f"{out} is a file; name a folder for the models")
+    for held in sorted(out.iterdir()) if out.is_dir() else []:
+        if not (held / CONFIG).is_file() and not held.name.startswith("."):
+            raise ModelError(f"{out} holds {held.name}, not only folders of models; name an empty folder")
+    return [out / key for key in files]
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
+    """Read a file of ``torch.save``, new (zip) or old, without running anything in it.
+
+    Returns:
+        What it holds, a mapping: tensors (on the CPU), numbers, strings, lists and mappings of these.
+
+    Raises:
+        ModelError: no such file, another kind of file, a damaged one, or one that would have to be trusted.
+    """
+    path = Path(path)
+    _check_kind(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters of them is said below
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes the reader raise almost anything
+        raise ModelError(f"{path}: {_reason(str(error))}") from error
+    if not isinstance(found, Mapping):
+        raise ModelError(f"{path}: holds a {type(found).__name__}, not weights by name; save net.state_dict() instead")
+    return found
+
+
+def _check_kind(path: Path) -> None:
+    if path.is_dir():
+        inside = sorted(found.name for found in path.glob("*.pth"))
+        raise ModelError(f"{path} is a folder; name files in it{f', such as {path / inside[0]}' if inside else ''}")
+    try:
+        with open(path, "rb") as file:
+            first = file.read(64)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    if not first:
+        raise ModelError(f"{path}: is empty; {_AGAIN}")
+    for start, words in _OTHERS:
+        if first.lstrip(_BLANKS).startswith(start):
+            raise ModelError(f"{path}: {words}")
+    if first[8:9] == b"{":
+        raise ModelError(f"{path}: is a safetensors file; this reads what torch.save wrote (.pth, .pt)")
+
+
+def _reason(said: str) -> str:
+    """Say in our words why torch does not read a file."""
+    if "TorchScript" in said:
+        return "is a TorchScript program; where it was made, save net.state_dict() instead"
+    if "legacy .tar format" in said:
+        return "is in the tar format of PyTorch 0.1; read it with an old PyTorch and save its state_dict() again"
+    if code := re.search(r"GLOBAL ([\w.]+)", said):
+        return (
+            f"holds more than weights ({code[1]}), which could run code when opened, and was not opened; "
+            "where it was made, save net.state_dict() instead"
+        )
+    return f"is no checkpoint, or cut off or damaged; {_AGAIN}"
+
+
+def inventory(found: Mapping[str, Any], most: int = 4) -> str:
+    """Say in one line what a checkpoint holds.
+
+    Example:
+        >>> inventory({"head.weight": torch.zeros(8, 3), "epoch": 7})
+        "2 entries: 'head.weight' [8, 3], 'epoch' (int)"
+    """
+    shown = [f"{_short(key)} {_kind(value)}" for key, value in islice(found.items(), most)]
+    count = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    return f"{count}: {', '.join(shown)}{', ...' if len(found) > most else ''}"
+
+
+def _short(key: object) -> str:
+    text = repr(key)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _kind(value: Any) -> str:
+    return str(list(value.shape)) if isinstance(value, Tensor) else f"({type(value).__name__})"
+
+
+def weights_of(found: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights in a checkpoint: without the wrapper around them and the prefix of their names.
+
+    Args:
+        found: what `read_checkpoint` returned, or a part of it.
+
+    Returns:
+        Float32 and int64 tensors by name.
+
+    Raises:
+        ModelError: it holds other things, or weights that are not finite.
+
+    Example:
+        >>> weights_of({"state_dict": {"module.a.weight": torch.ones(2, dtype=torch.float16)}, "epoch": 3})
+        {'a.weight': tensor([1., 1.])}
+    """
+    for _ in range(4):  # a file may hold a mapping that holds itself
+        found = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), found)
+    if not found or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()):
+        raise ModelError(f"is no state_dict of one net: {inventory(found) if found else 'it is empty'}")
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in found)), None):
+        found = {key.removeprefix(prefix): value for key, value in found.items()}
+    return {key: _plain(key, value) for key, value in found.items()}
+
+
+def _plain(key: str, value: Tensor) -> Tensor:
+    if value.layout != torch.strided or value.dtype not in NAMES or value.is_complex():
+        raise ModelError(f"{_short(key)} is no plain tensor ({value.dtype}, {value.layout})")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ModelError(f"{_short(key)} lies about its size {list(value.shape)}; the file is damaged")
+    value = value.detach().to(torch.float32 if value.is_floating_point() else torch.int64)
+    if not value.isfinite().all():
+        raise ModelError(f"{_short(key)} is not finite: the training had failed by then; take an earlier checkpoint")
+    return value
+
+
+def filled(build: Callable[[], M], weights: Mapping[str, Tensor]) -> M:
+    """Build a net and give it the weights of a file.
+
+    Args:
+        build: makes the net; it is called on the meta device, so that the size of a wrong guess costs nothing.
+        weights: what `weights_of` returned.
+
+    Returns:
+        The net in eval mode; it keeps the tensors of ``weights``.
+
+    Raises:
+        ModelError: the net cannot be built, or a name or shape differs; the first difference is named.
+
+    Example:
+        >>> filled(lambda: nn.Conv2d(1, 1, 1), {"weight": torch.ones(1, 1, 1, 1), "bias": torch.zeros(1)}).bias.item()
+        0.0
+    """
+    try:
+        with torch.device("meta"):
+            net = build()
+    except SettingsError as error:
+        raise ModelError(f"holds a net that cannot be built: {error}; {inventory(weights)}") from error
+    wanted = net.state_dict()
+    misfit = f"does not fit {_title(net)}"
+    for key, value in wanted.items():
+        if key not in weights:
+            raise ModelError(f"{misfit}: {key} {list(value.shape)} is missing; {inventory(weights)}")
+        if value.shape != weights[key].shape:
+            raise ModelError(f"{misfit}: {key} should be {list(value.shape)}, not {list(weights[key].shape)}")
+    if extra := next((key for key in weights if key not in wanted), None):
+        raise ModelError(f"{misfit}: {_short(extra)} {list(weights[extra].shape)} belongs to nothing in it")
+    net.load_state_dict(dict(weights), assign=True)
+    return net.eval()
+
+
+def _title(net: nn.Module) -> str:
+    spec = getattr(net, "spec", None)
+    return spec.factory.rpartition(":")[2] if isinstance(spec, Spec) else type(net).__name__

@@ -1,0 +1,96 @@
+"""Hugging Face datasets by their id on the Hub, or from a folder that ``datasets`` can load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+
+from i2i.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+Table: TypeAlias = "Dataset | IterableDataset"
+
+
+def load_split(name: str, *, subset: str | None = None, split: str = "train", streaming: bool = False) -> Table:
+    """Load one split.
+
+    Args:
+        name: an id on the Hub, ``owner/name``, or a folder with Parquet files, images, archives of images, ...
+        subset: the configuration, where there are several.
+        split: its name.
+        streaming: read it as it is needed; else all of it is fetched first and kept in the cache of ``datasets``.
+
+    Raises:
+        DataError: it cannot be loaded; what ``datasets`` says of it is in the message.
+    """
+    import datasets
+
+    try:
+        return datasets.load_dataset(name, subset, split=split, streaming=streaming)
+    except Exception as error:  # builders raise errors of any kind
+        reason = " ".join(str(error).split()) or type(error).__name__
+        asked = f"--dataset {name} --split {split}" + (f" --subset {subset}" if subset else "")
+        raise DataError(f"{asked} cannot be loaded: {reason}") from error
+
+
+def is_stream(table: object) -> TypeGuard[IterableDataset]:
+    """Tell whether something is a table that is read as it comes."""
+    if isinstance(table, tuple):
+        return False
+    from datasets import IterableDataset
+
+    return isinstance(table, IterableDataset)
+
+
+def in_memory(table: Table, rows: int | None = None) -> Dataset:
+    """Return the first rows of a table (all: None); those of a stream are fetched and kept in memory as files."""
+    from datasets import Dataset
+
+    if isinstance(table, Dataset):
+        return table if rows is None else table.select(range(min(rows, len(table))))
+    return Dataset.from_list(list(table if rows is None else table.take(rows)), features=table.features)
+
+
+def image_columns(table: Table, wanted: Sequence[str] = (), *, least: int = 1, most: int = 2) -> Table:
+    """Keep the image columns of a table and leave their files undecoded.
+
+    Args:
+        table: one split.
+        wanted: the columns to keep, in this order; when empty, all image columns, in the order of the table.
+        least: how many columns are needed.
+        most: how many can be used.
+
+    Returns:
+        A table with these columns only, whose cells are ``{"bytes": ..., "path": ...}``.
+
+    Raises:
+        DataError: a column is missing or no image, or there are too few or too many of them.
+
+    Example:
+        >>> from datasets import Dataset, Features, Image
+        >>> table = Dataset.from_dict({"a": [], "b": []}, features=Features({"a": Image(), "b": Image()}))
+        >>> image_columns(table, ["b", "a"]).column_names
+        ['b', 'a']
+    """
+    from datasets import Image
+
+    features = table.features or {}  # a stream made of a function knows no features
+    there = [name for name, kind in features.items() if isinstance(kind, Image)]
+    names = list(wanted) or there
+    shown = ", ".join(there) or f"none (all columns: {', '.join(features)})"
+    bad = [name for name in names if name not in there]
+    if bad:
+        state = "no image column" if bad[0] in features else "not in the dataset"
+        raise DataError(f"column {bad[0]} is {state}; its image columns are: {shown}; choose with --columns")
+    if len(set(names)) != len(names) or not least <= len(names) <= most:
+        count = f"{least}" if least == most else f"{least} or {most}"
+        raise DataError(
+            f"{count} different image column{'s' * (most > 1)} must be chosen with --columns, not {len(names)} "
+            f"({', '.join(names)}); there are: {shown}"
+        )
+    table = table.select_columns(names)
+    for name in names:
+        table = table.cast_column(name, Image(decode=False))
+    return table

@@ -1,0 +1,178 @@
+"""From the settings of a run to its batches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import attrs
+
+from i2i.data.formats import find_formats
+from i2i.data.hub import in_memory, is_stream
+from i2i.data.loader import Batches, Order, Reader, Stacker, training_order
+from i2i.data.named import Layout, Named, find_held_out, find_named
+from i2i.data.pairs import Direction, OneSide, pair_rows
+from i2i.data.previews import first_batch
+from i2i.data.rows import RowReader, Rows, Sides
+from i2i.data.sources import Domain, Source
+from i2i.data.streaming import Stream, StreamedRows
+from i2i.data.transforms import TransformSettings, check_multiple
+from i2i.errors import SettingsError
+from i2i.pixels import PixelFormat
+from i2i.settings import ImageSettings, RunSettings
+from i2i.values import Pair
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+T = TypeVar("T", "Dataset", "IterableDataset")
+_SHOWN = 4  # pairs in the preview
+_ONE_SIDE: dict[Layout, OneSide] = {"paired": "halves", "one": "same"}
+
+
+class Prepared(NamedTuple):
+    """The data of a run, as calls: nothing is read before it is needed, and nothing twice.
+
+    Attributes:
+        batches: those to train on; those of a streamed dataset have no ``len``.
+        preview: a few images as one fixed batch, held out where there are some.
+        held_out: all held-out images in order, cropped in the middle, not mirrored; None where there are none. Where
+            unpaired domains differ in number, images of the smaller one come again.
+        formats: what the images of ``a`` and of ``b`` are in their files: channels, range and transparency as the
+            settings say, depth as the first image has it.
+    """
+
+    batches: Callable[[], Batches[Pair] | Stream]
+    preview: Callable[[], Pair]
+    held_out: Callable[[], Iterable[Pair] | None]
+    formats: Callable[[], tuple[PixelFormat, PixelFormat]]
+
+
+def prepare(
+    run: RunSettings,
+    settings: ImageSettings,
+    *,
+    batch_size: int,
+    multiple: int,
+    smallest: Mapping[str, int],
+    layout: Layout = "unpaired",
+    direction: Direction = "a_to_b",
+) -> Prepared:
+    """Find the data of a run, and check what the nets need of it.
+
+    Args:
+        run: what it names (``--data``, ``--a`` and ``--b``, or ``--dataset``), its seed, how images are read.
+        settings: how images are brought to size.
+        batch_size: images of each domain in a batch.
+        multiple: the nets accept sides that are multiples of it.
+        smallest: the least sides that the nets accept, in pixels, each by the setting that it grows with:
+            ``{"downs": 8}``.
+        layout: ``"unpaired"``; ``"paired"``: images of A and of B belong together, see `i2i.data.paired`; ``"one"``:
+            A is the lightness of colour photographs, B their chroma (a and b of CIE Lab).
+        direction: ``"b_to_a"``: batches hold B as ``a``, A as ``b``.
+
+    Raises:
+        SettingsError: a crop that the nets would refuse.
+    """
+    if settings.preprocess not in ("none", "scale_width"):
+        check_multiple(settings.crop_size, multiple)
+        for name, side in smallest.items():
+            if settings.crop_size < side:
+                raise SettingsError(
+                    f"crop_size (={settings.crop_size}) must be at least {side} for these nets; or take fewer {name}"
+                )
+    s, least = settings, max(smallest.values())
+    transforms = TransformSettings(s.preprocess, s.load_size, s.crop_size, s.flip, multiple, least)
+    data = _Data(run, settings, transforms, batch_size, layout, swapped=direction == "b_to_a")
+    return Prepared(
+        batches=functools.cache(data.batches),
+        preview=functools.cache(data.preview),
+        held_out=functools.cache(data.held_out),
+        formats=functools.cache(data.formats),
+    )
+
+
+@attrs.frozen(slots=False)
+class _Data:
+    """What `Prepared` calls; ``a`` and ``b`` as the data name them, until a batch is made."""
+
+    run: RunSettings
+    settings: ImageSettings
+    transforms: TransformSettings
+    batch_size: int
+    layout: Layout
+    swapped: bool
+
+    def batches(self) -> Batches[Pair] | Stream:
+        named = self._named
+        if is_stream(named):
+            return self._stream(named)
+        parts = self._parts(named, self.transforms, self.settings.max_images)
+        order = training_order(max(map(len, parts)), self.batch_size, self.run.seed, serial=self.settings.serial)
+        return Batches(Reader(parts, self._stack, order), self.run.workers)
+
+    def preview(self) -> Pair:
+        named = find_held_out(self.run, self.layout) or self._named
+        return first_batch(self._parts(named, self._still, _SHOWN), self._stack, _SHOWN)
+
+    def held_out(self) -> Iterable[Pair] | None:
+        named = find_held_out(self.run, self.layout)
+        if named is None:
+            return None
+        parts = self._parts(named, self._still, self.settings.max_images)
+        size = self.batch_size if self.transforms.crops else 1  # without a crop, images may differ in size
+        return Batches(Reader(parts, self._stack, Order(max(map(len, parts)), size, still=True)), self.run.workers)
+
+    def formats(self) -> tuple[PixelFormat, PixelFormat]:
+        a, b = self._formats
+        return (b, a) if self.swapped else (a, b)
+
+    @functools.cached_property
+    def _named(self) -> Named:
+        return find_named(self.run, self.layout)
+
+    @functools.cached_property
+    def _formats(self) -> tuple[PixelFormat, PixelFormat]:
+        return find_formats(self._named, self.layout, self.settings, skip_bad=self.run.skip_bad)
+
+    @property
+    def _stack(self) -> Stacker[Pair]:
+        return Stacker(Pair, self._formats, self.swapped)
+
+    @property
+    def _still(self) -> TransformSettings:
+        return attrs.evolve(self.transforms, flip=False)
+
+    def _parts(self, named: Named, transforms: TransformSettings, limit: int | None) -> list[Rows]:
+        """Return a part for each domain, or one whose rows are pairs."""
+        skip_bad = self.run.skip_bad
+        sources: Sequence[Source] = named if isinstance(named, tuple) else self._columns(in_memory(named, limit))
+        if self.layout == "unpaired":
+            return [
+                Domain(source, transforms, pixels=pixels, skip_bad=skip_bad, max_images=limit).rows
+                for source, pixels in zip(sources, self._formats, strict=True)
+            ]
+        a, b = sources if len(sources) > 1 else (sources[0], None)
+        side = _ONE_SIDE[self.layout]
+        return [pair_rows(a, b, transforms, self._formats, one_side=side, skip_bad=skip_bad, max_images=limit)]
+
+    def _columns(self, table: T) -> Sequence[T]:
+        """Return a table for each domain, or one whose rows are pairs."""
+        if self.layout != "unpaired":
+            return [table]
+        return [table.select_columns([name]) for name in table.column_names]
+
+    def _stream(self, table: IterableDataset) -> Stream:
+        tables = self._columns(table if self.settings.max_images is None else table.take(self.settings.max_images))
+        serial, skip_bad = self.settings.serial, self.run.skip_bad
+        if self.layout == "unpaired":
+            readers = [RowReader(self.transforms, (pixels,)) for pixels in self._formats]
+        else:
+            sides: Sides = "files" if len(table.column_names) == 2 else _ONE_SIDE[self.layout]
+            readers = [RowReader(self.transforms, self._formats, sides)]
+        rows = [
+            StreamedRows(part, read, seed=2 * self.run.seed + k, serial=serial, skip_bad=skip_bad)
+            for k, (part, read) in enumerate(zip(tables, readers, strict=True))
+        ]
+        return Stream(rows, self._stack, self.batch_size, self.run.workers)

@@ -1,0 +1,173 @@
+"""Rows of image files in a table, and how one row becomes the images of an item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import frozen
+from numpy.typing import NDArray
+
+from i2i.data.channels import file_channels, luma
+from i2i.data.images import open_image, read_header
+from i2i.data.transforms import Draw, Picture, TransformSettings, as_array, size_of, transform
+from i2i.errors import DataError
+from i2i.pixels import Depth, PixelFormat
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Cell = Mapping[str, Any] | None
+Sides = Literal["files", "halves", "same"]
+_REMEDY = "--skip-bad goes on without such images"
+
+
+@frozen
+class RowReader:
+    """How the cells of a row become images of equal size, cropped and mirrored alike.
+
+    Attributes:
+        settings: how they are brought to size.
+        pixels: of each image.
+        sides: ``"files"``: a cell for each image; ``"halves"``: one cell, A is its left half, B its right one;
+            ``"same"``: one cell that is seen in two ways (its lightness and its colours).
+    """
+
+    settings: TransformSettings
+    pixels: tuple[PixelFormat, ...]
+    sides: Sides = "files"
+
+    def __call__(self, cells: Sequence[Cell], draw: Draw, place: str) -> tuple[NDArray[Any], ...]:
+        """Read a row.
+
+        Args:
+            cells: ``{"bytes": ..., "path": ...}``, where one of the two may be None; None where there is no image.
+            draw: where to crop, whether to mirror.
+            place: what errors call the row where the cell has no path.
+
+        Raises:
+            DataError: an image is missing or cannot be used, or the two sides differ in size.
+        """
+        names = [(cell or {}).get("path") or place for cell in cells]
+        if self.sides == "files":
+            wanted = zip(cells, self.pixels, names, strict=True)
+            images = [_read(cell, pixels, name) for cell, pixels, name in wanted]
+        else:
+            images = self._both_of_one(cells[0], names[0])
+        sizes = [size_of(image) for image in images]
+        if self.sides == "files" and len(set(sizes)) > 1:
+            raise unequal(sizes, names)
+        return tuple(
+            transform(image, self.settings, draw, name) for image, name in zip(images, names * 2, strict=False)
+        )
+
+    def _both_of_one(self, cell: Cell, name: str) -> list[Picture]:
+        """Read a file once, in colour where one side is, and make both sides of it."""
+        image = as_array(_read(cell, max(self.pixels, key=file_channels), name))
+        sides = [image, image] if self.sides == "same" else halves(image, name)
+        wanted = zip(sides, map(file_channels, self.pixels), strict=True)
+        return [luma(side) if (side.shape[2], channels) == (3, 1) else side for side, channels in wanted]
+
+
+def halves(image: NDArray[Any], name: str = "the image") -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the left and the right half of an image ``(h, w, c)``.
+
+    Raises:
+        DataError: its width is odd.
+
+    Differs:
+        The authors' code makes the right half one pixel wider where the width is odd.
+    """
+    middle, _ = half_size((image.shape[1], image.shape[0]), name)
+    return image[:, :middle], image[:, middle:]
+
+
+def half_size(size: tuple[int, int], name: str) -> tuple[int, int]:
+    """Return the (width, height) of each half of an image of ``size``.
+
+    Raises:
+        DataError: its width is odd.
+    """
+    if size[0] % 2:
+        raise DataError(f"{name} is {size[0]}x{size[1]}, but an image with both sides has an even width")
+    return size[0] // 2, size[1]
+
+
+def unequal(sizes: Sequence[tuple[int, int]], names: Sequence[object]) -> DataError:
+    """Return the error for the two sides of a pair whose sizes (width, height) differ."""
+    first, second = (f"{name} is {width}x{height}" for name, (width, height) in zip(names, sizes, strict=True))
+    return DataError(f"{first}, but {second}; both sides of a pair must have the same size")
+
+
+def _read(cell: Cell, pixels: PixelFormat, name: str) -> Picture:
+    return open_image(_source(cell, name), pixels, name=name)
+
+
+def header_depth(cell: Cell, place: str) -> Depth:
+    """Return the bits per channel of the image of a cell, from its header alone.
+
+    Raises:
+        DataError: there is no image, or it cannot be read.
+    """
+    name = (cell or {}).get("path") or place
+    return read_header(_source(cell, name), name=name).depth
+
+
+def _source(cell: Cell, name: str) -> str | bytes:
+    """Return the file's bytes, or its path on this machine."""
+    if cell is None or (cell["bytes"] is None and cell["path"] is None):
+        raise DataError(f"{name} has no image")
+    if cell["bytes"] is not None:
+        return bytes(cell["bytes"])
+    path = str(cell["path"])
+    if "://" not in path:
+        return path
+    import fsspec  # type: ignore[import-untyped]
+
+    try:
+        with fsspec.open(path, "rb") as file:  # inside an archive, or on the Hub
+            return bytes(file.read())
+    except Exception as error:  # every file system has errors of its own
+        raise DataError(f"{path} cannot be fetched: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+class Rows:
+    """The rows of a table, read when they are asked for.
+
+    Args:
+        table: image columns only, undecoded.
+        read: makes images of the cells of a row.
+        skip_bad: in place of a row that cannot be used, take the next one that can.
+    """
+
+    def __init__(self, table: Dataset, read: RowReader, *, skip_bad: bool = False) -> None:
+        self._table, self._read, self._skip_bad = table, read, skip_bad
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def load(self, index: int, draw: Draw, bad: list[str]) -> tuple[NDArray[Any], ...]:
+        """Return the images of row ``index``.
+
+        Args:
+            index: below ``len(self)``.
+            draw: where to crop, whether to mirror.
+            bad: what was skipped is added to it, one message for each row.
+
+        Raises:
+            DataError: the row cannot be used; with ``skip_bad``: none can.
+        """
+        for step in range(len(self)):
+            place = (index + step) % len(self)
+            try:
+                return self._read(list(self._table[place].values()), draw, f"row {place} of the dataset")
+            except DataError as error:
+                if not self._skip_bad:
+                    raise with_remedy(error) from error
+                bad.append(str(error))
+        raise DataError(f"none of the {len(self)} images can be used; the first: {bad[0]}")
+
+
+def with_remedy(error: DataError) -> DataError:
+    """Return the error with the flag that leaves bad images out."""
+    return DataError(f"{error}; {_REMEDY}")

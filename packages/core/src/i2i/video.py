@@ -1,0 +1,364 @@
+"""Videos and animated GIFs through a generator, frame by frame; the time of each frame and the sound are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from i2i.errors import DataError, RunError, SettingsError
+
+if TYPE_CHECKING:
+    import av
+    from torch import nn
+
+    from i2i.policy import Precision
+
+#: An 8-bit RGB picture ``(h, w, 3)``.
+Frame = NDArray[np.uint8]
+
+CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".m4v": "libx264", ".webm": "libvpx-vp9"}
+"""What a video of each suffix is written with."""
+VIDEOS = (*CODECS, ".avi", ".gif")
+"""Suffixes of what is read as a video."""
+_QUALITY = {"crf": "18", "b": "0"}  # of x264 and vp9 alike: hardly to be told from the source
+_STILL = 2  # levels of 255: source pixels that change less from frame to frame stand still
+
+
+class VideoReport(NamedTuple):
+    """What `translate_video` did.
+
+    Attributes:
+        frames: how many were translated.
+        rate: frames per second, on average.
+        flicker: how much the result changes from frame to frame where the source stands still (changes by less than
+            2 levels): the mean absolute difference in levels of 255; None where nothing stands still.
+        source_flicker: the same of the source at the same pixels: its noise.
+    """
+
+    frames: int
+    rate: float
+    flicker: float | None
+    source_flicker: float | None
+
+
+def is_video(path: str | Path) -> bool:
+    """Tell by its suffix whether a file is a video.
+
+    Example:
+        >>> is_video("clip.MP4"), is_video("photo.png")
+        (True, False)
+    """
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def targets(videos: Sequence[Path], out: Path, *, alone: bool) -> dict[Path, Path]:
+    """Choose where each video is written: ``out`` itself, or a file of the same name in it (.mp4 for .avi).
+
+    Args:
+        videos: what is translated.
+        out: a folder; or the file for one video, by its suffix.
+        alone: nothing else is translated, so ``out`` may be a file.
+
+    Raises:
+        DataError: two videos would be written to one file.
+
+    Example:
+        >>> targets([Path("a/clip.avi")], Path("out"), alone=True)
+        {PosixPath('a/clip.avi'): PosixPath('out/clip.mp4')}
+    """
+    if alone and len(videos) == 1 and is_video(out):
+        return {videos[0]: out}
+    found: dict[Path, Path] = {}
+    for video in videos:
+        target = out / (video.with_suffix(".mp4") if video.suffix.lower() == ".avi" else video).name
+        if target in found.values():
+            raise DataError(f"two videos would both be written to {target}; translate them into two folders")
+        found[video] = target
+    return found
+
+
+def frames_through(
+    net: nn.Module, *, precision: Precision = "fp32", tile: int | None = None, reference: bool = False
+) -> Callable[[Sequence[Frame]], list[Frame]]:
+    """Return what translates pictures of one size with ``net``, for `translate_video`.
+
+    Args:
+        net: a generator that reads and makes colour, grey or, both of Lab, lightness and chroma.
+        precision: see `i2i.translate.translate`, like ``tile``.
+        tile: see there.
+        reference: cut decimals off as the authors do, instead of rounding.
+
+    Raises:
+        SettingsError: the net reads or makes other channels than a video has.
+    """
+    import attrs
+
+    from i2i.data.channels import Stored, as_asked, file_channels
+    from i2i.data.images import to_array, to_batch, written_channels
+    from i2i.pixels import formats_of
+    from i2i.translate import translate
+
+    reads, writes = (attrs.evolve(pixels, depth=8, range=None) for pixels in formats_of(net))
+    for channels, verb in ((file_channels(reads), "reads"), (written_channels(writes), "makes")):
+        if channels not in (1, 3):
+            raise SettingsError(f"this model {verb} {channels} channels; a video has 3 (colour) or 1 (grey)")
+
+    def run(frames: Sequence[Frame]) -> list[Frame]:
+        images = to_batch([as_asked(Stored(frame), reads) for frame in frames], reads)
+        made = translate(net, images, precision=precision, tile=tile)
+        arrays = [
+            to_array(image, writes, source=frame, reference=reference)
+            for image, frame in zip(made, frames, strict=True)
+        ]
+        return [np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array for array in arrays]
+
+    return run
+
+
+def translate_video(
+    translate: Callable[[Sequence[Frame]], Sequence[Frame]],
+    source: str | Path,
+    out: str | Path,
+    *,
+    size: int | None = None,
+    batch_size: int = 1,
+) -> VideoReport:
+    """Translate each frame of a video; the time of each frame and the sound are kept.
+
+    Sound is copied, not encoded again. The picture is written upright as the source is shown, with 8 bits, as H.264
+    (VP9 for .webm), or as a GIF. A GIF may become a video and a video a GIF, which has no sound and shows each frame
+    for a multiple of 10 ms.
+
+    Args:
+        translate: makes as many pictures as it is given; all of one size.
+        source: the video.
+        out: the file to write; its suffix is one of `CODECS` or .gif. Written over where it exists, but only once the
+            whole video is translated.
+        size: frames are resized to this short side before they are translated; None: native size.
+        batch_size: frames that are given to ``translate`` together.
+
+    Returns:
+        Counts, rate, and how much the result flickers.
+
+    Raises:
+        DataError: ``source`` is no video, has no frames, is damaged, or is ``out`` itself.
+        SettingsError: ``out`` has a suffix that cannot be written.
+        RunError: the extra is not installed, the sound cannot be kept in ``out``, or it cannot be written.
+    """
+    av = _library()
+    source, out = Path(source), Path(out)
+    _check_paths(source, out)
+    flicker = _Flicker()
+    temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(source) as clip:
+            picture = clip.streams.video[0]
+            with _Gif(temporary) if out.suffix.lower() == ".gif" else _Film(temporary, clip) as writer:
+                for batch in _batches(_timed(clip, picture, writer.sound), batch_size, picture.frames):
+                    before = [_resized(timed.frame, size) for timed in batch]
+                    for timed, old, new in zip(batch, before, translate(before), strict=True):
+                        flicker.note(old, new)
+                        writer.show(timed._replace(frame=new))
+            rate = float(picture.average_rate or 0)
+        if not flicker.frames:
+            raise DataError(f"{source} has no frames")
+        os.replace(temporary, out)
+    except av.FFmpegError as error:
+        raise DataError(f"{source} cannot be read to its end as a video: {error.strerror}") from error
+    except OSError as error:
+        raise RunError(f"cannot write {out} ({error.strerror or error}); what was written before is intact") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return VideoReport(flicker.frames, rate, *flicker.figures())
+
+
+def _library() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise RunError("videos need PyAV: pip install 'i2i-core[video]'") from error
+    return av
+
+
+def _check_paths(source: Path, out: Path) -> None:
+    if out.suffix.lower() not in (*CODECS, ".gif"):
+        raise SettingsError(f"cannot write {out} as a video; use one of {', '.join((*CODECS, '.gif'))}")
+    if not source.is_file():
+        raise DataError(f"{source} does not exist" if not source.exists() else f"{source} is no file")
+    if out.resolve() == source.resolve():
+        raise DataError(f"{source} would be overwritten by its translation; choose another --out")
+
+
+def _opened(source: Path) -> Any:
+    av = _library()
+    try:
+        clip = av.open(str(source))
+    except (av.FFmpegError, OSError) as error:
+        raise DataError(f"{source} cannot be read as a video: {error.strerror}") from error
+    if not clip.streams.video:
+        held = ", ".join(stream.type for stream in clip.streams) or "nothing"
+        clip.close()
+        raise DataError(f"{source} has no pictures (it has: {held})")
+    return clip
+
+
+class _Timed(NamedTuple):
+    """A frame, when it is shown and for how long, in units of ``base`` seconds."""
+
+    frame: Frame
+    begin: int
+    duration: int
+    base: Fraction
+
+
+def _timed(clip: Any, picture: Any, sound: Callable[[Any], None]) -> Iterator[_Timed]:
+    """Yield the frames of ``picture``, upright; packets of sound are handed on as they come between them."""
+    for packet in clip.demux([picture, *clip.streams.audio]):
+        if packet.stream.type == "audio":
+            if packet.dts is not None:  # the last, empty packet has none
+                sound(packet)
+            continue
+        for frame in packet.decode():
+            pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+            yield _Timed(np.ascontiguousarray(pixels), frame.pts, frame.duration, frame.time_base)
+
+
+def _resized(frame: Frame, size: int | None) -> Frame:
+    from PIL import Image
+
+    if size is None:
+        return frame
+    height, width = frame.shape[:2]
+    scale = size / min(height, width)
+    shape = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(Image.fromarray(frame).resize(shape, Image.Resampling.BICUBIC))
+
+
+def _batches(frames: Iterator[_Timed], size: int, total: int) -> Iterator[list[_Timed]]:
+    from tqdm import tqdm
+
+    with tqdm(total=total or None, unit="frame", desc="translate", disable=None) as bar:
+        while batch := list(islice(frames, size)):
+            yield batch
+            bar.update(len(batch))
+
+
+class _Writer(Protocol):
+    def __enter__(self) -> _Writer: ...
+    def __exit__(self, *error: object) -> None: ...
+    def show(self, timed: _Timed) -> None: ...
+    def sound(self, packet: Any) -> None: ...
+
+
+class _Film:
+    """Writes a video; the picture stream is made when the size of the first frame is known."""
+
+    def __init__(self, path: Path, clip: av.container.InputContainer) -> None:
+        av = _library()
+        self._rate = clip.streams.video[0].average_rate
+        self._codec = CODECS[path.suffix.lower()]
+        self._out = av.open(str(path), "w")
+        self._picture: Any = None
+        self._waiting: list[Any] = []
+        try:
+            self._sounds = {sound.index: self._out.add_stream_from_template(sound) for sound in clip.streams.audio}
+        except ValueError as error:
+            self._out.close()
+            names = ", ".join(sound.codec_context.name for sound in clip.streams.audio)
+            raise RunError(f"{path.suffix} cannot hold the sound of the source ({names}); use .mkv") from error
+
+    def __enter__(self) -> _Film:
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is None and self._picture is not None:
+            self._out.mux(self._picture.encode())
+        self._out.close()
+
+    def sound(self, packet: Any) -> None:
+        packet.stream = self._sounds[packet.stream.index]
+        if self._picture is None:  # no packet may be written before all streams are known
+            self._waiting.append(packet)
+        else:
+            self._out.mux(packet)
+
+    def show(self, timed: _Timed) -> None:
+        if self._picture is None:
+            self._begin(timed)
+        frame = _library().VideoFrame.from_ndarray(timed.frame, format="rgb24")
+        frame.pts, frame.time_base = timed.begin, timed.base
+        self._out.mux(self._picture.encode(frame))
+
+    def _begin(self, timed: _Timed) -> None:
+        height, width = timed.frame.shape[:2]
+        self._picture = self._out.add_stream(self._codec, rate=self._rate, options=_QUALITY)
+        self._picture.width, self._picture.height = width, height
+        # Colours at half resolution need even sides.
+        self._picture.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+        self._picture.codec_context.time_base = timed.base
+        self._out.mux(self._waiting)
+        self._waiting.clear()
+
+
+class _Gif:
+    """Writes an animated GIF that repeats for ever; it holds the frames until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._frames: list[_Timed] = []
+
+    def __enter__(self) -> _Gif:
+        return self
+
+    def sound(self, packet: Any) -> None:
+        """A GIF has no sound."""
+
+    def show(self, timed: _Timed) -> None:
+        self._frames.append(timed)
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        from PIL import Image
+
+        if kind is None and self._frames:
+            first, *rest = (Image.fromarray(timed.frame) for timed in self._frames)
+            # GIF counts in hundredths of a second; rounding the times, not the durations, keeps the length.
+            ends = [round((t.begin + t.duration) * t.base * 100) for t in self._frames]
+            starts = [round(t.begin * t.base * 100) for t in self._frames]
+            starts.append(ends[-1])
+            durations = [10 * max(1, after - before) for before, after in pairwise(starts)]
+            first.save(self._path, save_all=True, append_images=rest, duration=durations, loop=0)
+
+
+class _Flicker:
+    """Sums up how pixels change from frame to frame where the source stands still."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._before: tuple[Frame, Frame] | None = None
+        self._still = 0
+        self._sums = [0.0, 0.0]
+
+    def note(self, source: Frame, result: Frame) -> None:
+        self.frames += 1
+        if self._before is not None:
+            pairs = zip((source, result), self._before, strict=True)
+            changes = [np.abs(now.astype(np.int16) - then) for now, then in pairs]
+            still = changes[0].max(axis=2) < _STILL
+            self._still += int(still.sum())
+            for index, change in enumerate(changes):
+                self._sums[index] += float(change[still].mean(axis=1).sum())
+        self._before = source, result
+
+    def figures(self) -> tuple[float | None, float | None]:
+        """Return the flicker of the result and of the source."""
+        if not self._still:
+            return None, None
+        return self._sums[1] / self._still, self._sums[0] / self._still

@@ -1,0 +1,1 @@
+"""pix2pix: translation learnt from pairs, and colourisation."""

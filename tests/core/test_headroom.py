@@ -1,0 +1,162 @@
+"""The line on memory before training: what it says, and with which settings it would fit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import attrs
+import pytest
+import torch
+
+from i2i import headroom
+from i2i.headroom import Planned, free_memory, memory_line
+from i2i.memory import estimate
+from i2i.policy import Policy
+from i2i.registry import recipe
+from i2i.settings import RunSettings
+from i2i.values import Single
+
+CODE = """
+import attrs, torch
+from torch import nn
+import i2i
+from i2i.layers import sequence
+
+@attrs.frozen
+class Settings:
+    steps: int = 3
+    batch_size: int = 4
+    crop_size: int = 64
+    recompute: bool = False
+    step_reads: bool = False
+
+@attrs.frozen
+class Plain:
+    steps: int = 3
+
+def net(recompute):
+    layers = [[nn.Conv2d(3, 3, 1), nn.Tanh(), nn.Conv2d(3, 3, 1), nn.Tanh()] for _ in range(4)]
+    return sequence(*layers, recompute=recompute)
+
+def build(settings, run):
+    recompute, size = getattr(settings, "recompute", False), getattr(settings, "crop_size", 64)
+    def loss(n, x):
+        made = n.G(x.image)
+        if getattr(settings, "step_reads", False):
+            made = made[made.nonzero().sum():]
+        return {"size": made.float().square().mean()}
+    step = i2i.player(lambda n: n.G, loss, torch.optim.Adam, weights={"size": 1}, lr=0.1)
+    batch = i2i.Single(torch.zeros(2, 3, size, size))
+    return i2i.Recipe(nets=lambda: i2i.nets(G=net(recompute)), step=step, data=lambda: [batch], length=3,
+                      preview=lambda nets, batch: {}, models=lambda nets: {}, preview_batch=lambda: batch)
+"""
+PLUGIN = """
+import i2i
+@i2i.hookimpl
+def register_recipes(register):
+    register("deep", "deep_code:Settings", "deep_code:build")
+    register("plain", "deep_code:Plain", "deep_code:build")
+"""
+
+
+@pytest.fixture
+def planned(install):
+    """``planned(name, policy, **settings)``: a run of the toy recipe."""
+    install("deep", "x-deep", deep_plugin=PLUGIN, deep_code=CODE)
+
+    def make(name="deep", policy=None, **settings):
+        entry, run = recipe(name), RunSettings()
+        chosen = entry.settings()(**settings)
+        built = entry.build(chosen, run)
+        return Planned(entry, chosen, run, built, built.nets(), policy or Policy(), torch.device("cpu"))
+
+    return make
+
+
+@pytest.fixture
+def free(tmp_path, monkeypatch):
+    """``free(bytes)``: so much memory is there from now on."""
+
+    def set_to(size):
+        path = tmp_path / "meminfo"
+        path.write_text(
+            f"MemTotal:       99999999 kB\nMemFree:  12 kB\nMemAvailable:   {size // 1024} kB\nBuffers: 1 kB\n"
+        )
+        monkeypatch.setattr(headroom, "_MEMINFO", path)
+
+    return set_to
+
+
+def total(plan, batch_size=4, size=64, recompute=False, **policy):
+    built = plan.entry.build(attrs.evolve(plan.settings, recompute=recompute), plan.run)
+    batch = Single(torch.zeros(batch_size, 3, size, size))
+    return estimate(plan.recipe.step, built.nets(), batch, Policy(**policy)).total
+
+
+def enough(size):
+    """The free memory of which three quarters are a little more than ``size``."""
+    return round(size / 0.75 * 1.01)
+
+
+def test_a_run_that_fits(planned, free):
+    free(64 * 2**30)
+    line = memory_line(planned())
+    mib = total(planned()) / 2**20
+    assert line.startswith(
+        f"memory: about {mib:.1f} MiB (states 0.0 MiB, activations {mib:.1f} MiB); 64.0 GiB free on cpu"
+    )
+
+
+def test_unknown_free_memory(planned, monkeypatch, tmp_path):
+    monkeypatch.setattr(headroom, "_MEMINFO", tmp_path / "none")
+    assert memory_line(planned()).endswith(")")
+
+
+def test_the_first_setting_that_makes_it_fit_is_named(planned, free):
+    plan = planned()
+    needed = {
+        "--recompute": total(plan, recompute=True),
+        "--accumulate 2": total(plan, accumulate=2),
+        "--recompute --accumulate 4": total(plan, recompute=True, accumulate=4),
+    }
+    assert sorted(needed.values(), reverse=True) == list(needed.values())
+    for flags, size in needed.items():
+        free(enough(size))
+        assert f" but {enough(size) / 2**20:.1f} MiB free on cpu; it fits with {flags} (about " in memory_line(plan)
+
+
+def test_precision_where_the_batch_cannot_be_cut(planned, free):
+    plan = planned(batch_size=1, recompute=True)
+    free(enough(total(plan, batch_size=1, recompute=True, precision="bf16")))
+    assert "it fits with --precision bf16 (about" in memory_line(plan)
+    assert "--precision" not in memory_line(planned(batch_size=1, recompute=True, policy=Policy(precision="bf16")))
+
+
+def test_a_smaller_crop_is_the_last_resort(planned, free):
+    plan = planned(batch_size=1)
+    free(enough(total(plan, batch_size=1, size=32, recompute=True, precision="bf16")))
+    assert "it fits with --recompute --precision bf16 --crop-size 32 (about" in memory_line(plan)
+    free(10 * 1024)
+    line = memory_line(plan)
+    assert "; even --recompute --precision bf16 --crop-size 16 would take " in line
+    assert "fits" not in line
+
+
+def test_a_recipe_without_such_settings(planned, free):
+    free(200 * 1024)
+    assert "even --accumulate 2 --precision bf16 would take" in memory_line(planned("plain"))
+
+
+def test_a_step_that_cannot_be_counted_does_not_stop_a_run(planned):
+    line = memory_line(planned(step_reads=True))
+    assert line.startswith("memory: could not be estimated (DynamicOutputShapeException: ")
+    assert "\n" not in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_free_memory_of_this_machine():
+    found = free_memory(torch.device("cpu"))
+    total = int(subprocess.run(["awk", "/MemTotal/ {print $2}", "/proc/meminfo"], capture_output=True).stdout) * 1024
+    assert 0 < found < total
+    assert free_memory(torch.device("meta")) is None
