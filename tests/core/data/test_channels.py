@@ -109,6 +109,12 @@ def test_floats_beyond_their_range_are_an_error_that_names_them() -> None:
     assert np.array_equal(as_asked(Stored(image), pixels), image)
 
 
+@pytest.mark.parametrize("value", [-0.01, 1.01])
+def test_one_value_beyond_is_enough(value: float) -> None:
+    with pytest.raises(DataError, match="^has values from"):
+        as_asked(Stored(np.array([[[0.5], [value]]], np.float32)), GREY)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_counted(value: float) -> None:
     image = noise(1, np.float32)

@@ -309,6 +309,9 @@ def test_chroma_takes_the_lightness_of_the_source(tmp_path: Path) -> None:
     source = (grey * 65535).round().astype(np.uint16)
     write_image(chroma, tmp_path / "x.png", CHROMA, source=source)
     assert np.abs(read_image(tmp_path / "x.png").astype(int) - coloured).max() <= 1
+    dark = PixelFormat(channels=2, colours="chroma", range=(0, 510))
+    write_image(to_tensor(coloured, dark), tmp_path / "x.png", dark, source=coloured)
+    assert np.abs(read_image(tmp_path / "x.png").astype(int) - coloured).max() <= 1
     large = np.asarray(Image.fromarray(coloured).resize((60, 80), Image.Resampling.BICUBIC))
     write_image(chroma, tmp_path / "x.png", CHROMA, source=large)
     assert np.abs(read_image(tmp_path / "x.png").astype(int) - coloured).max() <= 4
