@@ -13,7 +13,7 @@ from benchmarks.reference.cyclegan import CycleGAN
 from benchmarks.timing import compare
 from i2i.policy import Policy, Precision, Turn, best_precision
 from i2i.values import Pair
-from i2i_cyclegan.rates import learning_rate
+from i2i_cyclegan.rates import Length, learning_rate
 from i2i_cyclegan.recipe import make_nets
 from i2i_cyclegan.settings import Settings
 from i2i_cyclegan.step import make_step
@@ -40,7 +40,7 @@ def ours_from(reference: CycleGAN, precision: Precision, batch: Pair) -> Callabl
     theirs = (reference.G_A, reference.G_B, reference.D_B, reference.D_A)
     for net, other in zip(nets, theirs, strict=True):
         net.load_state_dict(other.state_dict())
-    step = make_step(SETTINGS, learning_rate(SETTINGS, 1000, 0))
+    step = make_step(SETTINGS, learning_rate(SETTINGS, Length(1000, 0)))
     state = step.init(nets, policy, None)
     now = 0
 

@@ -304,7 +304,7 @@ def paper_ablation() -> list[str]:
 def evidence_tiles() -> list[str]:
     """Return what tiles take, and whether seams show, image by image."""
     head = ["image", "how", "memory", "time", *SEAMS.values(), "mean difference"]
-    found = read("tiles.json")
+    found = read("evidence-tiles.json")
     if found is None:
         return table(head, [[NOT_MEASURED] * len(head)])
     names = {"whole": "one pass", "tiles": "tiles", "alone": "files"}

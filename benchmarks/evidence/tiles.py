@@ -1,4 +1,4 @@
-"""A photograph of 2048x1536 pixels through the default generator, whole and in tiles: benchmarks/results/tiles.json.
+"""A photograph of 2048x1536 pixels through the default generator, whole and in tiles: benchmarks/results/evidence-tiles.json.
 
 Untrained weights make noise of any image, in which no seam could be seen. So the generator first learns a change of
 colours from crops of photographs, for a few minutes. Then ``i2i translate`` translates the photograph, and a smooth
@@ -62,7 +62,7 @@ def main() -> int:
             title: measured(folder / title, folder / "model", picture, net)
             for title, picture in (("smooth image", smooth(*SMOOTH_SIZE)), ("photograph", photograph(*SIZE)))
         }
-    write("tiles", {"tile": TILE, "limit": LIMIT, "steps": STEPS, "loss": loss, "images": found})
+    write("evidence-tiles", {"tile": TILE, "limit": LIMIT, "steps": STEPS, "loss": loss, "images": found})
     tiles = [image["passes"]["tiles"] for image in found.values()]
     return 0 if all(one["memory"] <= LIMIT and one["same_statistics"]["largest"] <= 1 for one in tiles) else 1
 

@@ -123,7 +123,7 @@ def test_tiles_are_compared_with_one_pass(tables, tmp_path, monkeypatch):
     same = {"largest": 0.0, "mean": 0.0, "difference": 0.0}
     tiles = {"memory": 2**30, "seconds": 200.2, "seam": seam, "same_statistics": same}
     images = {"photograph": {"size": [20, 15], "passes": {"whole": {"memory": 2**32, "seconds": 89.6}, "tiles": tiles}}}
-    (tmp_path / "tiles.json").write_text(json.dumps({"images": images}))
+    (tmp_path / "evidence-tiles.json").write_text(json.dumps({"images": images}))
     assert tables.evidence_tiles()[2:] == [
         "| photograph, 20x15 | one pass | 4.00 GiB | 90 s |  |  |  |  |",
         "| photograph, 20x15 | tiles | 1.00 GiB | 200 s | -2 / +0.13 |  | +0 / +0.00 | 1.23 |",
