@@ -1,4 +1,4 @@
-"""A photograph of 2048x1536 pixels through the default generator, whole and in tiles: benchmarks/results/evidence-tiles.json.
+"""A photograph of 2048x1536 pixels through the default generator, whole and in tiles: evidence-tiles.json.
 
 Untrained weights make noise of any image, in which no seam could be seen. So the generator first learns a change of
 colours from crops of photographs, for a few minutes. Then ``i2i translate`` translates the photograph, and a smooth

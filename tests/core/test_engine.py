@@ -376,6 +376,34 @@ def test_a_checkpoint_holds_what_all_observers_of_its_batch_saw(tmp_path: Path) 
     assert [state["seen"].tolist()[:2] for state in states] == [[1, 1], [0, 2]]
 
 
+def test_a_checkpoint_holds_what_two_that_save_saw(tmp_path: Path) -> None:
+    run(tmp_path, steps=2, observers=[Counting(1, saves=True), Other(1, saves=True)])
+    states = load_checkpoint(tmp_path / "checkpoints" / "step-2")["observers"].values()
+    assert [state["seen"].tolist()[:2] for state in states] == [[1, 1], [1, 1]]
+
+
+def test_the_state_of_an_observer_outlasts_a_run_without_it(tmp_path: Path) -> None:
+    run(tmp_path, steps=3, observers=[Counting(1)])
+    run(tmp_path, steps=5, observers=[], resume=True)
+    again = Counting(1)
+    run(tmp_path, observers=[again], resume=True)
+    assert again.seen.tolist() == [1, 1, 1, 0, 0, 1, 1, 1]
+
+
+def test_an_observer_that_could_not_be_resumed_is_refused_at_once(tmp_path: Path) -> None:
+    class Halfway:
+        every = 1
+
+        def __call__(self, seen: Seen) -> None: ...
+
+        def state_dict(self) -> dict[str, Any]:
+            return {}
+
+    with pytest.raises(CompositionError, match=r"Halfway has state_dict\(\).* needs load_state_dict\(\) too"):
+        run(tmp_path, observers=[Halfway()])
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_checkpoints_from_before_observers_had_a_state(tmp_path: Path) -> None:
     run(tmp_path, steps=4)
     tree = load_checkpoint(tmp_path / "checkpoints" / "step-4")

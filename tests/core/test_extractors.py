@@ -113,12 +113,16 @@ def picture():
 
 def number():
     return 3
+
+def needs(path):
+    return Corner()
 """
 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_extractors.py").write_text(OWN)
+    (tmp_path / "torn_extractors.py").write_text("def none(:")
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -136,8 +140,13 @@ def test_an_extractor_of_ones_own() -> None:
     ("name", "message"),
     [
         ("own_extractors:none", r"extractor \(=own_extractors:none\) cannot be imported .*PYTHONPATH"),
-        ("i2i_nowhere:none", r"extractor \(=i2i_nowhere:none\) cannot be imported \(No module named"),
+        (
+            "i2i_nowhere:none",
+            r"extractor \(=i2i_nowhere:none\) cannot be imported \(ModuleNotFoundError: No module",
+        ),
         ("own_extractors:number", "returns a int; it must return a torch.nn.Module"),
+        ("own_extractors:needs", r"\(=own_extractors:needs\) fails \(TypeError: needs\(\) missing .*without arguments"),
+        ("torn_extractors:none", r"\(=torn_extractors:none\) cannot be imported \(SyntaxError: "),
     ],
 )
 def test_an_extractor_that_is_none(name: str, message: str) -> None:

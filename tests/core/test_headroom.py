@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ from i2i.settings import RunSettings
 from i2i.values import Single
 
 CODE = """
-import attrs, torch
+import attrs, random, torch
 from torch import nn
 import i2i
 from i2i.layers import sequence
@@ -36,6 +37,8 @@ class Plain:
     steps: int = 3
 
 def net(recompute):
+    random.random()
+    torch.rand(1, device="cpu")
     layers = [[nn.Conv2d(3, 3, 1), nn.Tanh(), nn.Conv2d(3, 3, 1), nn.Tanh()] for _ in range(4)]
     return sequence(*layers, recompute=recompute)
 
@@ -65,8 +68,8 @@ def planned(install):
     """``planned(name, policy, **settings)``: a run of the toy recipe."""
     install("deep", "x-deep", deep_plugin=PLUGIN, deep_code=CODE)
 
-    def make(name="deep", policy=None, **settings):
-        entry, run = recipe(name), RunSettings()
+    def make(name="deep", policy=None, resume=False, **settings):
+        entry, run = recipe(name), RunSettings(resume=resume)
         chosen = entry.settings()(**settings)
         built = entry.build(chosen, run)
         return Planned(entry, chosen, run, built, built.nets(), policy or Policy(), torch.device("cpu"))
@@ -143,15 +146,50 @@ def test_a_smaller_crop_is_the_last_resort(planned, free):
     assert "fits" not in line
 
 
+def test_what_is_close_to_the_free_memory_is_not_said_to_be_more(planned, free):
+    plan = planned()
+    free(round(total(plan) * 1.1))
+    assert f", close to the {1.1 * total(plan) / 2**20:.1f} MiB free on cpu; it fits with" in memory_line(plan)
+
+
+def test_random_generators_stay_as_they_are(planned, free):
+    """Also where the recipe, whose nets draw, is built again for other settings."""
+    plan = planned()
+    free(enough(total(plan, recompute=True)))
+    before = random.getstate(), torch.get_rng_state()
+    assert "fits with --recompute" in memory_line(plan)
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
 def test_a_recipe_without_such_settings(planned, free):
     free(200 * 1024)
     assert "even --accumulate 2 --precision bf16 would take" in memory_line(planned("plain"))
+    nothing_left = planned("plain", policy=Policy("bf16", accumulate=2))
+    assert memory_line(nothing_left).endswith("free on cpu")
+
+
+def test_a_resumed_run_is_told_only_what_it_may_change(planned, free):
+    free(10 * 1024)
+    assert "; even --recompute would take " in memory_line(planned(resume=True))
+    assert memory_line(planned(resume=True, recompute=True)).endswith("free on cpu")
 
 
 def test_a_step_that_cannot_be_counted_does_not_stop_a_run(planned):
     line = memory_line(planned(step_reads=True))
     assert line.startswith("memory: could not be estimated (DynamicOutputShapeException: ")
     assert "\n" not in line
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_what_our_allocator_holds_unused_is_free():
+    device = torch.device("cuda")
+    torch.empty(1, device=device)
+    before = free_memory(device)
+    large = torch.empty(2**28, dtype=torch.uint8, device=device)
+    assert free_memory(device) <= before - 2**28
+    del large
+    assert free_memory(device) > before - 2**24
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

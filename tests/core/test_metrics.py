@@ -117,19 +117,24 @@ def test_kernel_distance_of_one_distribution_is_zero_on_average() -> None:
 
 def test_large_sets_are_cut_into_blocks_in_the_same_random_way() -> None:
     generator = torch.Generator().manual_seed(0)
-    x, y = torch.rand(1501, 2, generator=generator), torch.rand(700, 2, generator=generator) * 0.8
+    x, y = torch.rand(2500, 2, generator=generator), torch.rand(1700, 2, generator=generator) * 0.8
     state = torch.get_rng_state()
     found = kernel_distance(x, y)
     assert found == kernel_distance(x, y)
     assert torch.equal(state, torch.get_rng_state())
-    order = [torch.randperm(n, generator=torch.Generator().manual_seed(0)) for n in (1501, 700)]
-    parts = [[side.double()[places][part] for part in np.array_split(np.arange(len(side)), 2)]
-             for side, places in zip((x, y), order, strict=True)]  # fmt: skip
+    order = [torch.randperm(n, generator=torch.Generator().manual_seed(0)) for n in (2500, 1700)]
+    parts = [[side.double()[places][part] for part in np.array_split(np.arange(len(side)), blocks)]
+             for side, places, blocks in zip((x, y), order, (3, 2), strict=True)]  # fmt: skip
     expected = []
-    for a, b in zip(*parts, strict=True):
+    for a, b in zip(parts[0], (*parts[1], parts[1][0]), strict=True):
         within = [((k := (c @ c.T / 2 + 1) ** 3).sum() - k.diag().sum()) / (len(c) * (len(c) - 1)) for c in (a, b)]
         expected.append(float(within[0] + within[1] - 2 * ((a @ b.T / 2 + 1) ** 3).mean()))
     assert found == pytest.approx(np.mean(expected), rel=1e-9)
+
+
+def test_a_small_set_is_compared_whole_with_each_block_of_a_large_one() -> None:
+    x, y = torch.ones(3500, 1), torch.zeros(3, 1)
+    assert kernel_distance(x, y) == pytest.approx((1 + 1) ** 3 + 1 - 2 * 1)
 
 
 @pytest.mark.parametrize("counts", [(1, 5), (5, 0)])

@@ -100,6 +100,17 @@ def test_what_images_are_in_files_travels_with_the_model(tmp_path) -> None:
     assert (other.reads, other.writes) == (net.reads, net.writes)
 
 
+def test_a_model_that_was_saved_without_formats_works_on_eight_bits(tmp_path) -> None:
+    folder = save(make("generator", 1), tmp_path / "old")
+    config = json.loads((folder / "config.json").read_text())
+    del config["reads"], config["writes"]
+    (folder / "config.json").write_text(json.dumps({**config, "range": [-1, 1], "depth": 8}))
+    found = load(folder)
+    assert found.reads == found.writes == PixelFormat(channels=1, depth=8)
+    assert describe(folder)["reads"]["channels"] == 1
+    assert_equal(load(save(found, folder)), found)
+
+
 def test_describe_adds_what_the_file_holds(saved) -> None:
     found = describe(saved)
     assert found["folder"] == str(saved)
@@ -262,6 +273,7 @@ def test_a_damaged_config(saved, text, said) -> None:
         ("aliases", [1]),
         ("aliases", {"a": 1}),
         ("channels", [3]),
+        ("channels", [3, "3"]),
         ("reads", None),
         ("writes", {"channels": 0}),
         ("multiple", "4"),

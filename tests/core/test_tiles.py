@@ -167,6 +167,12 @@ def test_blended_tiles_add_up(size, reach) -> None:
     torch.testing.assert_close(in_tiles(net, image, 24), image, rtol=0, atol=1e-6)
 
 
+def test_a_thin_image_that_lies_channels_last() -> None:
+    image = noise(2, 3, 150, 5)  # shrunk to a single column
+    found = in_tiles(Strided(), image.to(memory_format=torch.channels_last), 32)
+    torch.testing.assert_close(found, in_tiles(Strided(), image, 32), atol=1e-5, rtol=0)
+
+
 def test_blending_is_linear_between_tiles_that_disagree() -> None:
     class Mean(nn.Module):
         def forward(self, image: Tensor) -> Tensor:

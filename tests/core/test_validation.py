@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from i2i.combine import alternate, repeat
 from i2i.engine import Run, fit
-from i2i.errors import CompositionError, DataError, I2IError, RunError, SettingsError
+from i2i.errors import CompositionError, DataError, I2IError, OutOfMemoryError, RunError, SettingsError
 from i2i.models import load
 from i2i.observers import Checkpoints, TensorBoard
 from i2i.policy import Policy
@@ -252,6 +252,22 @@ def test_the_best_models_and_their_checkpoint_are_kept(every: int, best: int, tm
 
 
 @quiet
+def test_checkpoints_of_former_bests_do_not_pile_up(tmp_path: Path) -> None:
+    """Each of batches 1 to 4 is the best so far, long before the first of the regular checkpoints."""
+    left: list[set[str]] = []
+
+    class Look:
+        every = 1
+
+        def __call__(self, seen: Seen) -> None:
+            left.append({path.name for path in (tmp_path / "checkpoints").glob("*")})
+
+    watch = make_validation(results=forth)
+    run(tmp_path, watch, Look(), Checkpoints(100, keep_last=2, kept=watch.kept), steps=5)
+    assert left == [set(), {"step-1"}, {"step-1", "step-2"}, {"step-2", "step-3"}, {"step-3", "step-4"}]
+
+
+@quiet
 def test_a_figure_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
     def broken(nets: Nets, batch: Tensor) -> Mapping[str, tuple[Tensor, Tensor]]:
         return {"": (nets.G(batch) * (float("nan") if weight(nets.G) < 0.32 else 1), 0.5 * batch)}
@@ -394,6 +410,10 @@ class Mean(nn.Module):
     def forward(self, images):
         return images.mean((2, 3))
 
+class Greedy(nn.Module):
+    def forward(self, images):
+        return torch.empty(2**50)
+
 def make_mean():
     torch.rand(7)  # to make a net draws random numbers
     return Mean()
@@ -469,6 +489,13 @@ def test_missing_packages_are_found_before_training(
     with pytest.raises(RunError, match=r"pip install 'i2i-core\[metrics\]'"):
         judged(tmp_path / "run", {})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_that_does_not_fit_into_memory_is_said_in_one_line(
+    judged: Callable[..., Any], tmp_path: Path
+) -> None:
+    with pytest.raises(OutOfMemoryError, match="a first validation on cpu: out of memory, .* --crop-size"):
+        judged(tmp_path / "run", {"extractor": "judged_code:Greedy"}, paired=False)
 
 
 @quiet

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from i2i import Translation, as_generator
-from i2i.errors import DataError, RunError, SettingsError
+from i2i.errors import DataError, OutOfMemoryError, RunError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i.video import frames_through, is_video, targets, translate_video
 
@@ -148,6 +148,15 @@ def test_gif_keeps_durations(tmp_path):
             assert np.abs(np.asarray(made.convert("RGB")).astype(int) - (255 - level)).max() <= 2
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_the_last_frame_is_shown_for_as_long_as_in_the_source(tmp_path, suffix):
+    first, *rest = [Image.fromarray(frame) for frame in greys(10, 80, 150)]
+    first.save(tmp_path / "in.gif", save_all=True, append_images=rest, duration=[40, 100, 1000], loop=0)
+    translate_video(inverted, tmp_path / "in.gif", tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as made:
+        assert made.duration / 1e6 == pytest.approx(1.14, abs=2e-3)
+
+
 def test_flicker_counts_only_what_stands_still(make_clip, tmp_path):
     frames = greys(100, 100, 100, size=(32, 32))
     frames[1, :16] = 200  # the upper half moves: 100, 200, 100
@@ -185,6 +194,15 @@ def test_an_error_leaves_what_was_there(make_clip, tmp_path):
         translate_video(failing, source, out)
     assert out.read_bytes() == b"before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_what_cannot_be_written_is_not_blamed_on_the_source(make_clip, tmp_path):
+    source = make_clip("in.mp4", greys(10, 20))
+    (tmp_path / "file").touch()
+    (tmp_path / ".busy.tmp.mp4").mkdir()
+    for out in ("file/out.mp4", "busy.mp4"):
+        with pytest.raises(RunError, match=f"cannot write .*{out} .*; what was written before is intact"):
+            translate_video(inverted, source, tmp_path / out)
 
 
 BAD = [
@@ -241,6 +259,16 @@ def test_a_net_translates_frames():
     grey = frames_through(Negative(1))(frames)
     expected = [255 - np.asarray(Image.fromarray(frame).convert("L")) for frame in frames]
     np.testing.assert_array_equal(grey, [np.dstack([picture] * 3) for picture in expected])
+
+
+def test_frames_that_do_not_fit_into_memory_are_said_in_one_line():
+    class Greedy(Negative):
+        def forward(self, image):
+            torch.empty(2**50, dtype=torch.uint8)
+            return super().forward(image)
+
+    with pytest.raises(OutOfMemoryError, match="frames of 7x6 pixels: out of memory, .* --tile 512 or less"):
+        frames_through(Greedy())([np.zeros((6, 7, 3), np.uint8)])
 
 
 def test_a_net_of_sixteen_bits_makes_eight_of_a_video():

@@ -3,89 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import attrs
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from benchmarks.reference.plain import GAN, Pool, Weights, dead, draw_weights, patch, resnet, unet
 from i2i.engine import fit
 from i2i.policy import Policy, Turn
 from i2i.values import Pair
-from i2i_cyclegan.rates import learning_rate
+from i2i_cyclegan.rates import Length, learning_rate
 from i2i_cyclegan.recipe import make_nets
 from i2i_cyclegan.settings import Settings
 from i2i_cyclegan.step import Nets, make_step
 
-Weights = dict[str, Tensor]
 STEPS = 6
 TINY = Settings(base_width=4, blocks=2, discriminator_width=4, discriminator_layers=2, crop_size=16, load_size=16)
-
-
-# What the authors' code computes, in functions of weights by name.
-
-
-def conv(w: Weights, key: str, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    return functional.conv2d(x, w[f"{key}.weight"], w.get(f"{key}.bias"), stride, padding)
-
-
-def up(w: Weights, key: str, x: Tensor, output_padding: int) -> Tensor:
-    return functional.conv_transpose2d(x, w[f"{key}.weight"], w.get(f"{key}.bias"), 2, 1, output_padding)
-
-
-def norm(w: Weights, key: str, x: Tensor) -> Tensor:
-    """Batch norm where there are weights for it, else instance norm; both by the statistics of the moment."""
-    dims = (0, 2, 3) if f"{key}.weight" in w else (2, 3)
-    y = (x - x.mean(dims, keepdim=True)) / (x.var(dims, unbiased=False, keepdim=True) + 1e-5).sqrt()
-    return y * w[f"{key}.weight"].view(-1, 1, 1) + w[f"{key}.bias"].view(-1, 1, 1) if dims[0] == 0 else y
-
-
-def reflected(x: Tensor, width: int) -> Tensor:
-    return functional.pad(x, (width,) * 4, mode="reflect")
-
-
-def resnet(w: Weights, x: Tensor) -> Tensor:
-    y = norm(w, "model.2", conv(w, "model.1", reflected(x, 3))).relu()
-    y = norm(w, "model.5", conv(w, "model.4", y, 2, 1)).relu()
-    y = norm(w, "model.8", conv(w, "model.7", y, 2, 1)).relu()
-    at = 10
-    while f"model.{at}.conv_block.1.weight" in w:
-        key = f"model.{at}.conv_block"
-        z = norm(w, f"{key}.2", conv(w, f"{key}.1", reflected(y, 1))).relu()
-        y = y + norm(w, f"{key}.6", conv(w, f"{key}.5", reflected(z, 1)))
-        at += 1
-    y = norm(w, f"model.{at + 1}", up(w, f"model.{at}", y, 1)).relu()
-    y = norm(w, f"model.{at + 4}", up(w, f"model.{at + 3}", y, 1)).relu()
-    return conv(w, f"model.{at + 7}", reflected(y, 3)).tanh()
-
-
-def unet(w: Weights, x: Tensor) -> Tensor:
-    """Three halvings."""
-    middle, inner = "model.model.1.model", "model.model.1.model.3.model"
-    x1 = functional.leaky_relu(conv(w, "model.model.0", x, 2, 1), 0.2)
-    x2 = functional.leaky_relu(norm(w, f"{middle}.2", conv(w, f"{middle}.1", x1, 2, 1)), 0.2)
-    y = norm(w, f"{inner}.4", up(w, f"{inner}.3", conv(w, f"{inner}.1", x2, 2, 1).relu(), 0))
-    y = norm(w, f"{middle}.6", up(w, f"{middle}.5", torch.cat((x2, y), 1).relu(), 0))
-    return up(w, "model.model.3", torch.cat((x1, y), 1).relu(), 0).tanh()
-
-
-def patch(w: Weights, x: Tensor) -> Tensor:
-    """Two halvings."""
-    y = functional.leaky_relu(conv(w, "model.0", x, 2, 1), 0.2)
-    y = functional.leaky_relu(norm(w, "model.3", conv(w, "model.2", y, 2, 1)), 0.2)
-    y = functional.leaky_relu(norm(w, "model.6", conv(w, "model.5", y, 1, 1)), 0.2)
-    return conv(w, "model.8", y, 1, 1)
-
-
-# Section 1.4.
-GAN: Mapping[str, Callable[[Tensor, bool], Tensor]] = {
-    "lsgan": lambda x, real: functional.mse_loss(x, torch.full_like(x, float(real))),
-    "vanilla": lambda x, real: functional.binary_cross_entropy_with_logits(x, torch.full_like(x, float(real))),
-    "wgan": lambda x, real: -x.mean() if real else x.mean(),
-}
 
 
 def squared_gradient(w: Weights, x: Tensor) -> Tensor:
@@ -93,29 +29,6 @@ def squared_gradient(w: Weights, x: Tensor) -> Tensor:
     x = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(patch(w, x).sum(), x, create_graph=True)
     return (gradient * gradient).sum((1, 2, 3)).mean() / 2
-
-
-class Pool:
-    """Section 1.5, on Python's global generator."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.images = size, list[Tensor]()
-
-    def query(self, images: Tensor) -> Tensor:
-        if self.size == 0:
-            return images
-        shown = []
-        for image in images:
-            if len(self.images) < self.size:
-                self.images.append(image)
-                shown.append(image)
-            elif random.uniform(0, 1) > 0.5:
-                slot = random.randint(0, self.size - 1)
-                shown.append(self.images[slot].clone())
-                self.images[slot] = image
-            else:
-                shown.append(image)
-        return torch.stack(shown)
 
 
 class Result(NamedTuple):
@@ -196,24 +109,12 @@ def parameters(net: nn.Module) -> Weights:
     return {name: value.detach().clone() for name, value in net.named_parameters()}
 
 
-def dead(name: str, net: nn.Module) -> bool:
-    """Tell whether ``name`` is a bias right before an instance norm: its gradient is rounding noise."""
-    module, _, kind = name.rpartition(".")
-    parent, _, position = module.rpartition(".")
-    layers = net.get_submodule(parent)
-    after = layers[int(position) + 1] if isinstance(layers, nn.Sequential) and int(position) + 1 < len(layers) else None
-    return kind == "bias" and isinstance(after, nn.InstanceNorm2d)
-
-
 def beginning(settings: Settings, batch: int = 2, size: int = 16) -> tuple[Nets, list[Pair]]:
     """Nets with weights that matter, and some batches, in float64."""
     torch.manual_seed(11)
     nets = make_nets(settings)
     for net in nets:
-        net.double()
-        with torch.no_grad():
-            for name, value in net.named_parameters():
-                value.normal_(1 if value.ndim == 1 and name.endswith("weight") else 0, 0.3)
+        draw_weights(net)
     images = torch.rand(2, STEPS, batch, 3, size, size, dtype=torch.float64) * 2 - 1
     return nets, [Pair(a, b) for a, b in images.unbind(1)]
 
@@ -291,7 +192,7 @@ def assert_trained_with(settings: Settings, rates: list[float]) -> None:
         def __call__(self, now: Any) -> None:
             seen.append(renamed(now.metrics, settings))
 
-    step = make_step(settings, learning_rate(settings, length=STEPS, per_epoch=1))
+    step = make_step(settings, learning_rate(settings, Length(STEPS, per_epoch=1)))
     random.seed(3)
     run = fit(step, nets, batches, steps=STEPS, observers=[Log()], device="cpu")
     assert run.batches == STEPS

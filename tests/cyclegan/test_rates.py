@@ -11,14 +11,14 @@ import torch
 
 from i2i.errors import SettingsError
 from i2i.settings import RunSettings
-from i2i_cyclegan.rates import adam, learning_rate, plateau_of
+from i2i_cyclegan.rates import Length, adam, learning_rate, plateau_of
 from i2i_cyclegan.settings import Settings
 
 
 def reference_rates(**changes: Any) -> list[float]:
     """By epoch e = 1 ... 200, three batches each; all batches of an epoch have the same rate."""
     settings = attrs.evolve(Settings(reference=True), **changes)
-    rate = learning_rate(settings, length=600, per_epoch=3)
+    rate = learning_rate(settings, Length(600, per_epoch=3))
     by_batch = [rate(now) for now in range(600)]
     assert by_batch[::3] == by_batch[1::3] == by_batch[2::3]
     return by_batch[::3]
@@ -49,14 +49,14 @@ def test_reference_cosine_climbs_again() -> None:
 
 def test_reference_counts_the_epochs_of_a_run_in_steps() -> None:
     """Seven batches, two per epoch: four epochs, the last of them begun only."""
-    rate = learning_rate(Settings(reference=True, lr=1.0), length=7, per_epoch=2)
+    rate = learning_rate(Settings(reference=True, lr=1.0), Length(7, per_epoch=2))
     assert [rate(now) for now in range(7)] == pytest.approx([1, 1, 2 / 3, 2 / 3, 1 / 3, 1 / 3, 0])
 
 
 @pytest.mark.parametrize("schedule", ["linear", "step", "cosine", "constant"])
 @pytest.mark.parametrize("decay_start", [0.0, 0.5, 1.0])
 def test_default_rates_never_rise_and_train_the_last_batch(schedule: Any, decay_start: float) -> None:
-    rate = learning_rate(Settings(schedule=schedule, decay_start=decay_start), length=400, per_epoch=2)
+    rate = learning_rate(Settings(schedule=schedule, decay_start=decay_start), Length(400, per_epoch=2))
     rates = [rate(now) for now in range(400)]
     assert rates[0] == 2e-4
     assert rates == sorted(rates, reverse=True)
@@ -67,16 +67,16 @@ def test_default_rates_never_rise_and_train_the_last_batch(schedule: Any, decay_
 def test_the_rate_warms_up(reference: bool) -> None:
     """Sixteen batches of two per epoch; without warm-up the first eight are steady in both."""
     settings = Settings(lr=1.0, warm_up=4, reference=reference, decay_start=0.75)
-    rate = learning_rate(settings, length=16, per_epoch=2)
+    rate = learning_rate(settings, Length(16, per_epoch=2))
     assert [rate(now) for now in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-    cold = learning_rate(attrs.evolve(settings, warm_up=0), length=16, per_epoch=2)
+    cold = learning_rate(attrs.evolve(settings, warm_up=0), Length(16, per_epoch=2))
     assert [rate(now) for now in range(4, 16)] == [cold(now) for now in range(4, 16)]
     assert cold(0) == 1
 
 
 def test_default_rates_by_hand() -> None:
     def rates(**changes: Any) -> list[float]:
-        rate = learning_rate(attrs.evolve(Settings(lr=1.0), **changes), length=8, per_epoch=2)
+        rate = learning_rate(attrs.evolve(Settings(lr=1.0), **changes), Length(8, per_epoch=2))
         return [rate(now) for now in range(8)]
 
     assert rates() == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
@@ -111,7 +111,7 @@ def test_settings_reach_the_plateau(higher_is_better: bool, figures: tuple[float
     settings = Settings(schedule="plateau", lr=8e-4, plateau_patience=1, plateau_factor=0.25, warm_up=4)
     plateau = plateau_of(settings, RunSettings(validate_every=7), higher_is_better=higher_is_better)
     assert plateau is not None
-    rate = learning_rate(settings, 100, 10, plateau)
+    rate = learning_rate(settings, Length(100, 0), plateau)
     assert [rate(now) for now in (0, 1, 3, 50)] == pytest.approx([2e-4, 4e-4, 8e-4, 8e-4])
     seen = []
     for figure in figures:  # within 1 % of the best is no improvement

@@ -20,6 +20,7 @@ from i2i.errors import DataError, I2IError, SettingsError
 from i2i.models import load
 from i2i.parts import Spec
 from i2i.pixels import PixelFormat
+from i2i.policy import Policy, Turn
 from i2i.recipes import Recipe
 from i2i.settings import RunSettings
 from i2i.training import train
@@ -173,8 +174,13 @@ def test_a_streamed_dataset_needs_steps(folder: Folder, monkeypatch: pytest.Monk
     run = RunSettings(dataset=str(root / "table"), streaming=True)
     with pytest.raises(SettingsError, match="no known length; say how long the run is with --steps"):
         build(attrs.evolve(TINY, steps=None), run)
-    with pytest.raises(SettingsError, match="no known length"):
-        build(attrs.evolve(TINY, schedule="step"), run)
+    # With steps the length of the run is known, but not that of an epoch.
+    by_epoch: dict[str, Any] = {"schedule": "step", "reference": True}
+    for name, value in by_epoch.items():
+        with pytest.raises(
+            SettingsError, match=rf"{name} \(={value}\) counts epochs.*; leave {name} out, or streaming"
+        ):
+            build(attrs.evolve(TINY, **{name: value}), run)
     recipe = build(attrs.evolve(TINY, serial=True, flip=False), run)
     assert recipe.length == 2
     assert next(iter(recipe.data())).a.shape == (1, 3, 16, 16)
@@ -241,6 +247,24 @@ class Colours(nn.Module):
     def forward(self, images):
         return images.flatten(2).mean(2)
 """
+
+
+@pytest.mark.parametrize(("distances", "rate"), [((3.0, 2.0), 1e-3), ((3.0, 2.0, 2.5), 2e-4)])
+def test_the_rates_follow_the_validation(distances: tuple[float, ...], rate: float) -> None:
+    """One step of Adam moves each weight by its rate, and at most by that."""
+    settings = attrs.evolve(TINY, schedule="plateau", plateau_patience=0, lr=1e-3, init="torch")
+    recipe = build(settings, RunSettings(data=Path("not read here"), validate_every=1))
+    assert recipe.evaluation is not None
+    for plateau in recipe.evaluation.plateaus:
+        for distance in distances:
+            plateau.watch(distance)
+    torch.manual_seed(0)
+    nets = make_nets(settings)
+    before = [parameters_to_vector(net.parameters()).detach() for net in nets]
+    batch = Pair(*(torch.rand(2, 1, 3, 16, 16) * 2 - 1))
+    recipe.step.update(nets, recipe.step.init(nets, Policy(), None), batch, Turn(Policy(), 0))
+    moves = [(parameters_to_vector(net.parameters()) - old).abs() for net, old in zip(nets, before, strict=True)]
+    assert [move.max().item() for move in moves] == pytest.approx([rate] * 4, rel=1e-2)
 
 
 def test_a_run_on_a_plateau_is_resumed_as_if_undisturbed(

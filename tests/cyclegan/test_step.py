@@ -152,6 +152,22 @@ def test_wgan_has_a_penalty_of_weight_ten() -> None:
     assert terms["d/total"] == pytest.approx(plain + 10 * penalty, rel=1e-5)
 
 
+def test_the_penalty_is_taken_between_real_images_and_fakes_of_their_domain() -> None:
+    settings = attrs.evolve(TINY, gradient_penalty=1.0)
+    torch.manual_seed(0)
+    nets, images = make_nets(settings), pair()
+    wanted = {}
+    for name, judge, real, fake in (
+        ("a", nets.DA, images.a, nets.F(images.b)),
+        ("b", nets.DB, images.b, nets.G(images.a)),
+    ):
+        share = torch.rand(1, 1, 1, 1)  # the only thing that is drawn in a step
+        mixed = share * real + (1 - share) * fake.image.detach()
+        wanted[f"d/penalty_{name}"] = ((2 * _half_squared_gradient(judge, mixed)) ** 0.5 - 1) ** 2
+    terms = one_update(settings).terms
+    assert {name: terms[name] for name in wanted} == pytest.approx(wanted, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "changes", [{"criterion": "wgan", "reference": True}, {"criterion": "wgan", "gradient_penalty": 0.0}, {}]
 )

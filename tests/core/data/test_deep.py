@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from i2i.data.deep import write_tiff
 from i2i.data.images import read_header, read_image
 from i2i.errors import DataError
 from i2i.pixels import PixelFormat
@@ -96,9 +98,18 @@ def test_deep_grey_and_colour_tiffs(tmp_path: Path, kind: Any, channels: int) ->
     assert read_image(path, GREY).shape == (12, 10, 1)
 
 
-@pytest.mark.parametrize("kind", [np.int16, np.int32, np.uint32, np.float16, np.float64])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_planes_of_sixteen_bits_without_compression(tmp_path: Path, byteorder: Any, tile: Any) -> None:
+    planes, options = np.moveaxis(noise(3), -1, 0), {"planarconfig": "separate", "photometric": "rgb"}
+    path = tiff(tmp_path / "x.tif", planes, byteorder=byteorder, tile=tile, **options)
+    assert np.array_equal(read_image(path), noise(3))
+    assert read_header(path) == ((10, 12), 16)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32, np.uint32, np.float16, np.float64])
 def test_other_numbers_become_floats(tmp_path: Path, kind: Any) -> None:
-    array = np.array([[0, 1], [-3 if np.dtype(kind).kind != "u" else 3, 250]], kind)
+    array = np.array([[0, 1], [-3 if np.dtype(kind).kind != "u" else 3, 125]], kind)
     path = tiff(tmp_path / "x.tif", array)
     found = read_image(path, PixelFormat(channels=1, depth=32, range=(-10, 300)))
     assert found.dtype == np.float32
@@ -125,11 +136,24 @@ def test_transparency_of_tiffs(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_image(path, PixelFormat(alpha="black")), multiplied[..., :3], atol=0.76)
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_written_tiffs_say_which_channel_is_transparency(tmp_path: Path, channels: int, kind: Any) -> None:
+    write_tiff(tmp_path / "x.tif", noise(channels, kind))
+    pixels = PixelFormat(channels=channels - 1)
+    assert np.array_equal(read_image(tmp_path / "x.tif", pixels), noise(channels, kind)[..., :-1])
+    if kind is np.uint8:
+        with Image.open(tmp_path / "x.tif") as image:
+            assert image.mode == ("LA" if channels == 2 else "RGBA")
+            assert np.array_equal(np.asarray(image), noise(channels, kind))
+
+
 def test_inverted_turned_and_many_paged_tiffs(tmp_path: Path) -> None:
     inverted = tiff(tmp_path / "a.tif", noise(1)[..., 0], photometric="miniswhite")
     assert np.array_equal(read_image(inverted, GREY), 65535 - noise(1))
     turned = tiff(tmp_path / "b.tif", noise(1)[..., 0], extratags=[(0x0112, 3, 1, 6, True)])
     assert np.array_equal(read_image(turned, GREY), np.rot90(noise(1), -1))
+    assert read_header(turned) == ((12, 10), 16)
     pages = tiff(tmp_path / "c.tif", np.stack([noise(1)[..., 0], noise(1)[::-1, :, 0]]))
     assert np.array_equal(read_image(pages, GREY), noise(1))
 
@@ -167,6 +191,17 @@ def test_truncated_and_damaged_pngs_are_errors(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"x\.png cannot be read as an image: \w"):
             read_image(path)
     assert read_header(path).depth == 16
+
+
+def test_damaged_tags_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tiff(tmp_path / "x.tif", noise(5), planarconfig="contig")
+    path.write_bytes(path.read_bytes()[:150])
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a program that wants no log
+    with pytest.raises(DataError, match="cannot be read"):
+        read_image(path)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow

@@ -99,7 +99,9 @@ def test_exif_orientation_is_applied_once(tmp_path: Path, pixels: np.ndarray, or
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(Image.fromarray(pixels), tmp_path / f"x.{suffix}", exif=exif)
-    assert same(read_image(path), UPRIGHT[orientation](pixels))
+    expected = UPRIGHT[orientation](pixels)
+    assert same(read_image(path), expected)
+    assert header_size(path) == expected.shape[1::-1]
 
 
 def test_jpeg_with_orientation(tmp_path: Path, pixels: np.ndarray) -> None:
@@ -108,6 +110,7 @@ def test_jpeg_with_orientation(tmp_path: Path, pixels: np.ndarray) -> None:
     plain = saved(Image.fromarray(pixels), tmp_path / "plain.jpg", quality=95)
     turned = saved(Image.fromarray(pixels), tmp_path / "turned.jpg", quality=95, exif=exif)
     assert same(read_image(turned), np.rot90(np.asarray(Image.open(plain)), -1))
+    assert header_size(turned) == header_size(plain)[::-1]
 
 
 def test_bytes_are_read_like_a_file(tmp_path: Path, pixels: np.ndarray) -> None:
@@ -297,6 +300,14 @@ def test_a_range_is_written_as_it_is_read(tmp_path: Path) -> None:
     for name in ("x.png", "x.tif"):
         write_image(to_tensor(array, pixels), tmp_path / name, pixels)
         assert same(read_raw(tmp_path / name), array[..., 0])
+
+
+@pytest.mark.parametrize(("depth", "levels"), [(8, (-10.0, 300.0)), (16, (-1000.0, 70000.0))])
+def test_a_range_beyond_the_depth_does_not_wrap_around(tmp_path: Path, depth: Any, levels: tuple[float, float]) -> None:
+    pixels = PixelFormat(channels=1, depth=depth, range=levels)
+    write_image(torch.tensor([[[-1.0, 0.0, 1.0]]]), tmp_path / "x.png", pixels)
+    expected = [0, sum(levels) / 2, 2**depth - 1]
+    assert read_raw(tmp_path / "x.png").flatten().tolist() == expected
 
 
 def test_chroma_takes_the_lightness_of_the_source(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ BOTH: dict[str, Any] = {"a": (X,), "b": (Y,)}
         ({"data": X, "held_out_a": (X,), "held_out_b": (Y,)}, "unpaired",
          "--held-out-a goes with --a, not with --data; leave it out"),
         (BOTH | {"columns": ("x",)}, "paired", "--columns goes with --dataset, not with --a / --b; leave it out"),
+        (BOTH | {"split": "x"}, "paired", "--split goes with --dataset, not with --a / --b; leave it out"),
         ({"data": X, "streaming": True}, "paired", "--streaming goes with --dataset, not with --data; leave it out"),
         ({"data": X}, "unpaired", "x does not exist"),
         ({"data": X}, "one", "x does not exist"),

@@ -162,6 +162,13 @@ def test_an_image_that_is_turned_upright_matches_one_that_lies_upright(write: Wr
     upright.transpose(Image.Transpose.ROTATE_90).save(a / "1.png", exif=exif)
     batch = next(iter(paired(a, b, multiple=1, **PLAIN)))
     assert np.array_equal(images(batch.a)[0], np.asarray(upright))
+    lying = write("c", "1.png", 8, 6)
+    with pytest.raises(DataError, match=r"a/1\.png is 6x8, but .*c/1\.png is 8x6"):
+        paired(a, lying, **PLAIN)
+    exif[0x0112] = 8
+    upright.transpose(Image.Transpose.ROTATE_270).resize((8, 5)).save(a / "1.png", exif=exif)
+    with pytest.raises(DataError, match=r"1\.png is 5x8, but an image with both sides has an even width"):
+        paired(a, **PLAIN)
 
 
 def test_skip_bad_leaves_whole_pairs_out(write: Write, caplog: pytest.LogCaptureFixture) -> None:

@@ -72,6 +72,20 @@ def test_one_side_may_be_grey(grey: int) -> None:
     assert np.array_equal(sides[1 - grey], whole[:, 4 - 4 * grey : 8 - 4 * grey])
 
 
+def test_one_side_may_have_transparency() -> None:
+    whole = np.dstack((noise(4), noise(5)[..., :1]))
+    left, right = RowReader(AS_IT_IS, (RGB, PixelFormat(channels=4)), "halves")([cell(whole)], CENTRE, "row 0")
+    assert np.array_equal(left, whole[:, :4, :3])
+    assert np.array_equal(right, whole[:, 4:])
+
+
+def test_each_side_is_put_on_the_white_of_its_own_range() -> None:
+    pixels = tuple(PixelFormat(alpha="white", range=(0, brightest)) for brightest in (100, 200))
+    invisible = cell(np.zeros((6, 8, 4), np.uint8))
+    left, right = RowReader(AS_IT_IS, pixels, "halves")([invisible], CENTRE, "row 0")
+    assert (left.min(), left.max(), right.min(), right.max()) == (100, 100, 200, 200)
+
+
 def test_one_image_makes_both_sides() -> None:
     whole = noise(5)
     pixels = PixelFormat(1, colours="lightness"), PixelFormat(2, colours="chroma")

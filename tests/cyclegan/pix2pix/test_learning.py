@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
-import pytest
-import torch
 
 from i2i.models import load
 from i2i.settings import RunSettings
@@ -17,16 +14,6 @@ from i2i_cyclegan.pix2pix import demo
 STEPS = 120  # of the demo's 1200
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Other jobs on the machine then cost time in proportion; threads that wait for each other cost far more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_a_short_run_learns_what_is_held_out(tmp_path: Path) -> None:
     """Measured at 120 steps: 18.1 dB, against 15.1 dB of the best colour map."""
     settings = attrs.evolve(demo.SETTINGS, steps=STEPS)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import attrs
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
+from benchmarks.reference.plain import GAN, Pool, Weights, dead, draw_weights, patch, pixel, unet
 from i2i.engine import fit
 from i2i.policy import Policy, Turn
 from i2i.values import Pair
@@ -19,93 +20,11 @@ from i2i_cyclegan.pix2pix.recipe import make_nets
 from i2i_cyclegan.pix2pix.settings import Settings
 from i2i_cyclegan.pix2pix.step import Nets, make_step
 
-Weights = dict[str, Tensor]
 STEPS = 5
 TINY = Settings(
     base_width=3, downs=3, dropout=0, discriminator_width=3, discriminator_layers=2, load_size=16, crop_size=16,
     channels_a=2, channels_b=3,
 )  # fmt: skip
-
-
-# What the authors' code computes, in functions of parameters and buffers by name.
-
-
-def conv(w: Weights, key: str, x: Tensor, stride: int = 2, padding: int = 1) -> Tensor:
-    return functional.conv2d(x, w[f"{key}.weight"], w.get(f"{key}.bias"), stride, padding)
-
-
-def up(w: Weights, key: str, x: Tensor) -> Tensor:
-    return functional.conv_transpose2d(x, w[f"{key}.weight"], w.get(f"{key}.bias"), 2, 1)
-
-
-def norm(w: Weights, key: str, x: Tensor) -> Tensor:
-    """Batch norm by the statistics of the batch, which move the running ones; instance norm where there are none."""
-    if f"{key}.weight" not in w:
-        return (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
-    mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-    count = x.numel() // x.shape[1]
-    for name, value in (("mean", mean), ("var", variance * count / (count - 1))):
-        w[f"{key}.running_{name}"] = 0.9 * w[f"{key}.running_{name}"] + 0.1 * value.detach()
-    w[f"{key}.num_batches_tracked"] = w[f"{key}.num_batches_tracked"] + 1
-    y = (x - mean.view(-1, 1, 1)) / (variance + 1e-5).sqrt().view(-1, 1, 1)
-    return y * w[f"{key}.weight"].view(-1, 1, 1) + w[f"{key}.bias"].view(-1, 1, 1)
-
-
-def leaky(x: Tensor) -> Tensor:
-    return functional.leaky_relu(x, 0.2)
-
-
-def unet(w: Weights, x: Tensor) -> Tensor:
-    """Three halvings."""
-    middle, inner = "model.model.1.model", "model.model.1.model.3.model"
-    x1 = conv(w, "model.model.0", x)
-    x2 = norm(w, f"{middle}.2", conv(w, f"{middle}.1", leaky(x1)))
-    y = norm(w, f"{inner}.4", up(w, f"{inner}.3", conv(w, f"{inner}.1", leaky(x2)).relu()))
-    y = norm(w, f"{middle}.6", up(w, f"{middle}.5", torch.cat((x2, y), 1).relu()))
-    return up(w, "model.model.3", torch.cat((x1, y), 1).relu()).tanh()
-
-
-def patch(w: Weights, x: Tensor) -> Tensor:
-    """Two halvings."""
-    y = leaky(conv(w, "model.0", x))
-    y = leaky(norm(w, "model.3", conv(w, "model.2", y)))
-    y = leaky(norm(w, "model.6", conv(w, "model.5", y, 1)))
-    return conv(w, "model.8", y, 1)
-
-
-def pixel(w: Weights, x: Tensor) -> Tensor:
-    y = leaky(conv(w, "net.0", x, 1, 0))
-    return conv(w, "net.5", leaky(norm(w, "net.3", conv(w, "net.2", y, 1, 0))), 1, 0)
-
-
-# Section 1.4.
-GAN: Mapping[str, Callable[[Tensor, bool], Tensor]] = {
-    "lsgan": lambda x, real: functional.mse_loss(x, torch.full_like(x, float(real))),
-    "vanilla": lambda x, real: functional.binary_cross_entropy_with_logits(x, torch.full_like(x, float(real))),
-}
-
-
-class Pool:
-    """Section 1.5, on Python's global generator."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.images = size, list[Tensor]()
-
-    def query(self, images: Tensor) -> Tensor:
-        if self.size == 0:
-            return images
-        shown = []
-        for image in images:
-            if len(self.images) < self.size:
-                self.images.append(image)
-                shown.append(image)
-            elif random.uniform(0, 1) > 0.5:
-                slot = random.randint(0, self.size - 1)
-                shown.append(self.images[slot].clone())
-                self.images[slot] = image
-            else:
-                shown.append(image)
-        return torch.stack(shown)
 
 
 class Result(NamedTuple):
@@ -155,21 +74,9 @@ def beginning(settings: Settings, batch: int = 2) -> tuple[Nets, list[Pair]]:
     torch.manual_seed(11)
     nets = make_nets(settings)
     for net in nets:
-        net.double()
-        with torch.no_grad():
-            for name, value in net.named_parameters():
-                value.normal_(1 if value.ndim == 1 and name.endswith("weight") else 0, 0.3)
+        draw_weights(net)
     pairs = torch.rand(STEPS, batch, 5, 16, 16, dtype=torch.float64) * 2 - 1
     return nets, [Pair(pair[:, :2], pair[:, 2:]) for pair in pairs]
-
-
-def dead(name: str, net: nn.Module) -> bool:
-    """Tell whether ``name`` is a bias right before an instance norm: its gradient is rounding noise."""
-    module, _, kind = name.rpartition(".")
-    parent, _, position = module.rpartition(".")
-    layers = net.get_submodule(parent)
-    after = layers[int(position) + 1] if isinstance(layers, nn.Sequential) and int(position) + 1 < len(layers) else None
-    return kind == "bias" and isinstance(after, nn.InstanceNorm2d)
 
 
 def assert_equal(nets: Nets, start: Sequence[Weights], ours: list[dict[str, float]], theirs: Result) -> None:
@@ -233,6 +140,27 @@ def test_fit_is_the_authors_training_with_two_falling_rates() -> None:
     assert_equal(run.nets, start, seen, theirs)
 
 
+def test_training_is_resumed_as_if_undisturbed(tmp_path: Path) -> None:
+    """With what else there is to save: dropout, a pool, running statistics, an average."""
+    settings = attrs.evolve(TINY, generator="resnet", blocks=1, downs=2, dropout=0.5, pool_size=2)
+    rates = [(lambda now, first=first: first / (1 + now)) for first in (1e-3, 5e-4)]
+
+    def finish(name: str, steps: int, *, resume: bool = False) -> list[Tensor]:
+        random.seed(5)
+        nets, batches = beginning(settings)
+        policy = Policy(average=0.5)
+        run = fit(
+            make_step(settings, *rates), nets, batches, steps=steps, policy=policy, out=tmp_path / name, resume=resume,
+            device="cpu",
+        )  # fmt: skip
+        return [value for found in (run.nets, run.average) for net in found for value in net.state_dict().values()]
+
+    whole, half = finish("whole", 4), finish("again", 2)
+    resumed = finish("again", 4, resume=True)
+    assert all(mine.equal(wanted) for mine, wanted in zip(resumed, whole, strict=True))
+    assert not all(mine.equal(wanted) for mine, wanted in zip(half, whole, strict=True))
+
+
 # What the authors do not have.
 
 
@@ -249,6 +177,22 @@ def test_wgan_has_a_penalty_of_weight_ten() -> None:
     _, _, terms = one_update(criterion="wgan", discriminator_norm="none")
     assert terms["d/penalty"] > 0.01
     assert terms["d/total"] == pytest.approx(0.5 * terms["d/real_or_fake"] + 10 * terms["d/penalty"])
+
+
+def test_the_penalty_is_taken_between_the_real_pair_and_the_fake_one() -> None:
+    settings = attrs.evolve(TINY, gradient_penalty=1.0, discriminator_norm="instance")
+    nets, batches = beginning(settings)
+    g, d = at_first(nets)
+    a, b = batches[0]
+    torch.manual_seed(2)
+    share = torch.rand(2, 1, 1, 1, dtype=torch.float64)  # the only thing that is drawn in a step
+    mixed = (share * torch.cat((a, b), 1) + (1 - share) * torch.cat((a, unet(g, a)), 1)).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(patch(d, mixed).sum(), mixed)
+    wanted = ((gradient.square().sum((1, 2, 3)).sqrt() - 1) ** 2).mean()
+    step = make_step(settings, 1e-3, 1e-3)
+    torch.manual_seed(2)
+    _, terms = step.update(nets, step.init(nets, Policy(), None), batches[0], Turn(Policy(), 0))
+    assert float(terms["d/penalty"]) == pytest.approx(float(wanted))
 
 
 def test_r1_is_half_the_squared_gradient_on_the_real_pair() -> None:

@@ -6,7 +6,6 @@ import functools
 import signal
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from i2i.checkpoint import latest, load_checkpoint, restore_rng, rng_state, save
 from i2i.errors import CompositionError, DataError, ModelError, RunError, SettingsError
 from i2i.guard import check_finite
 from i2i.net import place
-from i2i.observers import Checkpoints
+from i2i.observers import Checkpoints, with_state
 from i2i.policy import Policy, Turn
 from i2i.protocols import Observer, Seen
 from i2i.shortage import IN_TRAINING, memory_suffices
@@ -128,6 +127,8 @@ class _Engine:
         self.batches = 0
         self.saved_at = -1
         self.average = Average(policy.average) if policy.average is not None else None
+        self.with_state = with_state(observers)
+        self.states: dict[str, Any] = {}  # of observers, as saved; those of absent ones are saved on
         self.state: State = None
 
     def begin(self, *, resume: bool) -> None:
@@ -154,10 +155,10 @@ class _Engine:
         if saved is not None:
             self.saved_at = self.batches
             self.go_to(saved["data"])
-            states = saved.get("observers", {})  # i2i 0.1 saved none
-            for name, observer in _with_state(self.observers).items():
-                if name in states:
-                    observer.load_state_dict(states[name])
+            self.states = saved.get("observers", {})  # i2i 0.1 saved none
+            for name, observer in self.with_state.items():
+                if name in self.states:
+                    observer.load_state_dict(self.states[name])
             restore_rng(saved["rng"], self.device)  # last: everything above may have drawn
 
     @property
@@ -252,7 +253,11 @@ class _Engine:
             return isinstance(observer, Checkpoints), getattr(observer, "saves", False)
 
         for observer in sorted(due, key=last):
+            saved = self.saved_at == self.batches
             observer(seen)
+            if saved and hasattr(observer, "state_dict"):  # after another one that saves
+                self.saved_at = -1
+                self.save()
 
     def save(self) -> Path | None:
         """Write a checkpoint, unless the last one is of this very batch."""
@@ -264,11 +269,14 @@ class _Engine:
             "state": snapshot(self.state),
             "average": None if self.average is None else self.average.state_dict(self.nets),
             "data": self.data.state_dict() if hasattr(self.data, "state_dict") else None,
-            "observers": snapshot(_with_state(self.observers)),
+            "observers": {**self.states, **snapshot(self.with_state)},
             "rng": rng_state(self.device),
         }
         path = save_checkpoint(self.out, self.batches, tree)
         self.saved_at = self.batches
+        for observer in self.observers:
+            if isinstance(observer, Checkpoints):
+                observer.prune(self.out)
         return path
 
 
@@ -360,18 +368,6 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _with_state(observers: Sequence[Observer]) -> dict[str, Any]:
-    """Return the observers that have a state, by their class; those of one class are counted."""
-    found: dict[str, Any] = {}
-    counts: Counter[str] = Counter()
-    for observer in observers:
-        if hasattr(observer, "state_dict"):
-            name = f"{type(observer).__module__}:{type(observer).__qualname__}"
-            counts[name] += 1
-            found[f"{name} {counts[name]}"] = observer
-    return found
 
 
 def _endless(data: Iterable[Any]) -> Iterator[Any]:

@@ -111,11 +111,21 @@ def _own(name: str) -> nn.Module:
     module, _, attribute = name.partition(":")
     try:
         function: Callable[[], Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing runs code of the user's
         raise SettingsError(
-            f"extractor (={name}) cannot be imported ({error}); install it, or name its folder in PYTHONPATH"
+            f"extractor (={name}) cannot be imported ({_said(error)}); install it, or name its folder in PYTHONPATH"
         ) from error
-    net = function()
+    try:
+        net = function()
+    except Exception as error:
+        raise SettingsError(
+            f"extractor (={name}) fails ({_said(error)}); it must be a function without arguments that returns a "
+            "torch.nn.Module"
+        ) from error
     if not isinstance(net, nn.Module):
         raise SettingsError(f"extractor (={name}) returns a {type(net).__name__}; it must return a torch.nn.Module")
     return net
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from i2i.entries import RecipeEntry
-from i2i.memory import Estimate, estimate
+from i2i.memory import Estimate, estimate, undrawn
 from i2i.policy import Policy
 from i2i.recipes import Recipe
 from i2i.settings import RunSettings
@@ -79,6 +79,8 @@ class Planned:
         kinds = []
         if getattr(self.settings, "recompute", None) is False:
             kinds.append([Change(("--recompute",), settings=(("recompute", True),))])
+        if self.run.resume:  # nothing else may change in a run that has begun
+            return kinds
         size = next((len(leaf) for leaf in leaves(self.batch) if isinstance(leaf, Tensor)), 1)
         parts = [n for n in range(self.policy.accumulate + 1, size + 1) if size % n == 0]
         kinds.append([Change((f"--accumulate {n}",), policy=(("accumulate", n),)) for n in parts])
@@ -88,13 +90,21 @@ class Planned:
 
     def smaller_crops(self) -> list[Change]:
         """Return smaller crops of sizes that most nets accept, the largest first."""
-        crop = getattr(self.settings, "crop_size", 0)
+        crop = 0 if self.run.resume else getattr(self.settings, "crop_size", 0)
         sizes = [crop * eighths // 8 // 16 * 16 for eighths in (6, 4, 3, 2)]
         return [Change((f"--crop-size {size}",), settings=(("crop_size", size),)) for size in sizes if size]
 
 
 def memory_line(planned: Planned) -> str:
-    """Return the line on memory that is printed before training; nothing that goes wrong here stops a run."""
+    """Return the line on memory that is printed before training; nothing that goes wrong here stops a run.
+
+    The random generators stay as they are, though the recipe is built anew for each setting that is tried.
+    """
+    with undrawn(planned.device):
+        return _line(planned)
+
+
+def _line(planned: Planned) -> str:
     try:
         needed = estimate(planned.recipe.step, planned.nets, planned.batch, planned.policy)
     except Exception as error:  # a step may do anything that needs values, which there are none here
@@ -106,7 +116,8 @@ def memory_line(planned: Planned) -> str:
         return f"memory: {_told(needed)}; {binary_size(free)} free on {planned.device}"
     kinds = planned.milder_changes()
     remedy = _remedy(kinds, planned.smaller_crops(), planned.count, free)
-    return f"memory: {_told(needed)}, but {binary_size(free)} free on {planned.device}{remedy}"
+    held_against = "but" if needed.total > free else "close to the"
+    return f"memory: {_told(needed)}, {held_against} {binary_size(free)} free on {planned.device}{remedy}"
 
 
 def _remedy(kinds: Sequence[list[Change]], crops: list[Change], count: Callable[[Change], Estimate], free: int) -> str:
@@ -124,6 +135,8 @@ def _remedy(kinds: Sequence[list[Change]], crops: list[Change], count: Callable[
         return needed is not None and needed <= _USABLE * free
 
     everything = [*kinds, crops] if crops else list(kinds)
+    if not everything:
+        return ""
     choices = [choice for number in range(1, len(kinds) + 1) for choice in combinations(kinds, number)]
     for choice in [*choices, everything]:
         if fits(_joined(kind[-1] for kind in choice)):
@@ -162,7 +175,8 @@ def _training_batch(recipe: Recipe, settings: Any) -> Any:
 def free_memory(device: torch.device) -> int | None:
     """Return the bytes that can still be taken on ``device``; None where that is unknown."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by our own allocator
+        return int(torch.cuda.mem_get_info(device)[0] + unused)
     if device.type == "cpu" and _MEMINFO.is_file():
         found = re.search(r"^MemAvailable:\s+(\d+) kB$", _MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
         return None if found is None else int(found[1]) * 1024

@@ -83,7 +83,7 @@ def estimate(step: Step[Any, Any], nets: Any, batch: Any, policy: Policy | None 
     # The guard holds some bytes only, and would be read where a stage ends.
     policy = attrs.evolve(policy or Policy(), guarded=False)
     fake = FakeTensorMode(allow_non_fake_inputs=True, allow_fallback_kernels=False)
-    with _undrawn(), torch.device("cpu"), fake, Live() as live:
+    with undrawn(), torch.device("cpu"), fake, Live() as live:
         return _count(live, step, _copied(nets), batch, policy)
 
 
@@ -154,13 +154,13 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call,unused-ignore]
 
 
 @contextmanager
-def _undrawn() -> Iterator[None]:
-    """Leave the random generators as they were: a step may copy or move them on when it begins."""
-    before = rng_state(), np.random.get_state()
+def undrawn(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Leave the random generators, those of ``device`` too, as they were: what begins may seed, copy or use them."""
+    before = rng_state(device), np.random.get_state()
     try:
         yield
     finally:
-        restore_rng(before[0])
+        restore_rng(before[0], device)
         np.random.set_state(before[1])
 
 

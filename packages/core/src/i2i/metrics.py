@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle, islice
+
 import torch
 from torch import Tensor
 
@@ -82,7 +85,7 @@ def kernel_distance(made: Tensor, real: Tensor) -> float:
 
     The kernel is ``(x y / d + 1)^3``, the estimate unbiased, so it may fall below 0. Up to 1000 images of each set are
     compared all with all. Larger sets are cut into blocks of at most 1000, always in the same random way, and the mean
-    over blocks is taken.
+    over pairs of blocks is taken; where one set has fewer blocks, they are taken again in turn.
 
     Args:
         made: features ``(n, d)`` of translated images; n is at least 2.
@@ -108,15 +111,15 @@ def kernel_distance(made: Tensor, real: Tensor) -> float:
             f"a distance between {len(made)} translated and {len(real)} real images: it takes two of each at least; "
             "hold more images out"
         )
-    count = -(-max(len(made), len(real)) // _BLOCK)
-    blocks = zip(_shuffled(made).tensor_split(count), _shuffled(real).tensor_split(count), strict=True)
-    return sum(_discrepancy(x, y) for x, y in blocks) / count
+    one, other = _blocks(made), _blocks(real)
+    count = max(len(one), len(other))
+    return sum(_discrepancy(x, y) for x, y in islice(zip(cycle(one), cycle(other), strict=False), count)) / count
 
 
-def _shuffled(features: Tensor) -> Tensor:
-    """The rows in a random order, always the same: blocks shall not follow the names of files."""
+def _blocks(features: Tensor) -> Sequence[Tensor]:
+    """The rows in a random order, always the same, cut: blocks shall not follow the names of files."""
     order = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))
-    return features.detach().cpu().double()[order]
+    return features.detach().cpu().double()[order].tensor_split(-(-len(features) // _BLOCK))
 
 
 def _discrepancy(x: Tensor, y: Tensor) -> float:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -31,13 +32,14 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "weights": lambda value: value in WEIGHTS,
     "spec": lambda value: value is None or isinstance(value, dict),
     "aliases": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value.values()),
-    "channels": lambda value: isinstance(value, list) and len(value) == 2,
+    "channels": lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)),
     "reads": lambda value: _is_format(value),
     "writes": lambda value: _is_format(value),
     "multiple": lambda value: isinstance(value, int),
     "parameters": lambda value: isinstance(value, int),
     "versions": lambda value: isinstance(value, dict),
 }
+_ADDED = ("reads", "writes")  # not there in models of earlier versions
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -250,7 +252,18 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != "i2i-model":
         raise ModelError(f"{path}: was not written by i2i (its format is not 'i2i-model')")
     _check_config(config, path)
-    return config
+    return _with_formats(config)
+
+
+def _with_formats(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the formats that models saved without them have: 8 bits, and the channels of the net."""
+    taken, made = config["channels"]
+    reads, writes = formats_of(SimpleNamespace(in_channels=taken, out_channels=made))
+    return {"reads": to_json(reads), "writes": to_json(writes), **config}
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and value > 0)
 
 
 def _is_format(value: Any) -> bool:
@@ -263,6 +276,8 @@ def _is_format(value: Any) -> bool:
 
 def _check_config(config: Mapping[str, Any], path: Path) -> None:
     for name, well_formed in _FIELDS.items():
+        if name not in config and name in _ADDED:
+            continue
         if name not in config or not well_formed(config[name]):
             raise ModelError(f"{path}: {name} (={str(config.get(name))[:80]}) is not what i2i writes there")
     specs.check(config["spec"], str(path))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from i2i.checkpoint import prune, restore_rng, rng_state
-from i2i.errors import RunError, SettingsError
-from i2i.protocols import Seen
+from i2i.errors import CompositionError, RunError, SettingsError
+from i2i.files import write_file
+from i2i.protocols import Observer, Seen
 from i2i.step import modules_of
 from i2i.tree import tree_map
 
@@ -95,9 +97,7 @@ class Rows:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue  # cut off by a crash
-        fresh = path.with_suffix(".tmp")
-        fresh.write_text("".join(kept), encoding="utf-8")
-        fresh.replace(path)
+        write_file(path, lambda file: file.write("".join(kept).encode()))
 
 
 class JsonLines(_Writer):
@@ -189,6 +189,8 @@ def save_models(
 class Checkpoints(_Writer):
     """A checkpoint to resume from, and ``model/``: what is saved for use.
 
+    It also says which checkpoints are kept, whoever had them written.
+
     Args:
         every: batches between two.
         models: ``models(nets) -> {"a2b": net}``, or one under ``""``; None saves no model.
@@ -217,9 +219,30 @@ class Checkpoints(_Writer):
     def __call__(self, seen: Seen) -> None:
         folder = _folder(seen)
         seen.save()
-        prune(folder, self._keep_last, self._keep_every, self._kept())
         if self._models is not None:
             save_models(seen.average, self._models, folder / "model", self._samples)
+
+    def prune(self, folder: Path) -> None:
+        """Remove the checkpoints of the run in ``folder`` that are no longer to be kept; called after each new one."""
+        prune(folder, self._keep_last, self._keep_every, self._kept())
+
+
+def with_state(observers: Sequence[Observer]) -> dict[str, Any]:
+    """Return the observers that have a state, by their class; those of one class are counted.
+
+    Raises:
+        CompositionError: one could save its state, but not go on from it.
+    """
+    found: dict[str, Any] = {}
+    counts: Counter[str] = Counter()
+    for observer in observers:
+        if hasattr(observer, "state_dict"):
+            name = f"{type(observer).__module__}:{type(observer).__qualname__}"
+            if not hasattr(observer, "load_state_dict"):
+                raise CompositionError(f"observer {name} has state_dict(); it needs load_state_dict() too")
+            counts[name] += 1
+            found[f"{name} {counts[name]}"] = observer
+    return found
 
 
 @contextmanager

@@ -21,7 +21,7 @@ class Generator(Protocol):
     ``image (b, c, h, w)`` is what the net reads; ``condition (b, k, h, w)`` is what it adds to. An integer tensor
     ``(b, 1, h, w)`` stands for its one-hot. A generator module may say ``in_channels``, ``out_channels`` and
     ``multiple`` (height and width must be multiples of it): `i2i translate` pads accordingly. ``reach`` (how many
-    pixels to each side a pixel of the result depends on, norms aside) lets it cut large images without seams.
+    pixels to each side a pixel of the result depends on, norms aside) lets it cut large images exactly.
     """
 
     def __call__(self, image: Tensor, /, condition: Tensor | None = None) -> Translation:

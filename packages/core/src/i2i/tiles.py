@@ -1,4 +1,4 @@
-"""Large images tile by tile: only one tile at a time is on the device, and no seam shows where two meet."""
+"""Large images tile by tile: only one tile at a time is on the device, and parts fit together where two meet."""
 
 from __future__ import annotations
 
@@ -196,7 +196,8 @@ def _shrunk(image: Tensor, longest: int) -> Tensor:
     """Resize ``image``, antialiased, to a longer side of ``longest``."""
     scale = longest / max(image.shape[-2:])
     size = [max(round(side * scale), 1) for side in image.shape[-2:]]
-    exact = image.to(torch.promote_types(image.dtype, torch.float32))
+    # torch 2.14 resizes images that lie channels last wrongly where one side becomes a single pixel.
+    exact = image.contiguous().to(torch.promote_types(image.dtype, torch.float32))
     small = F.interpolate(exact, size, mode="bilinear", antialias=True)
     return small.to(image.dtype)
 

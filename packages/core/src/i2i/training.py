@@ -24,6 +24,7 @@ from i2i.protocols import Observer
 from i2i.recipes import Recipe
 from i2i.registry import observer, recipe
 from i2i.settings import RunSettings, check_resumed
+from i2i.shortage import IN_TRAINING, memory_suffices
 from i2i.toml import changed, read_settings, write_settings
 from i2i.validation import validation_of
 
@@ -133,8 +134,9 @@ def _observers(name: str, built: Recipe, run: RunSettings, device: torch.device,
     validation = validation_of(name, built, run, samples=samples, curves=curves)
     if validation is not None:
         if nets is not None:  # a staged step has none yet
-            place(nets, device, channels_last=False)
-            validation.measure(nets, rehearsal=True)
+            with memory_suffices(IN_TRAINING, lambda: f"a first validation on {device}"):
+                place(nets, device, channels_last=False)
+                validation.measure(nets, rehearsal=True)
         observers.append(validation)
     checkpoints = Checkpoints(
         run.checkpoint_every,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -96,6 +97,7 @@ def frames_through(
         reference: cut decimals off as the authors do, instead of rounding.
 
     Raises:
+        OutOfMemoryError: raised by what is returned, where frames are too large.
         SettingsError: the net reads or makes other channels than a video has.
     """
     import attrs
@@ -103,6 +105,7 @@ def frames_through(
     from i2i.data.channels import Stored, as_asked, file_channels
     from i2i.data.images import to_array, to_batch, written_channels
     from i2i.pixels import formats_of
+    from i2i.shortage import IN_TRANSLATION, memory_suffices
     from i2i.translate import translate
 
     reads, writes = (attrs.evolve(pixels, depth=8, range=None) for pixels in formats_of(net))
@@ -111,8 +114,10 @@ def frames_through(
             raise SettingsError(f"this model {verb} {channels} channels; a video has 3 (colour) or 1 (grey)")
 
     def run(frames: Sequence[Frame]) -> list[Frame]:
-        images = to_batch([as_asked(Stored(frame), reads) for frame in frames], reads)
-        made = translate(net, images, precision=precision, tile=tile)
+        height, width = frames[0].shape[:2]
+        with memory_suffices(IN_TRANSLATION, lambda: f"frames of {width}x{height} pixels"):
+            images = to_batch([as_asked(Stored(frame), reads) for frame in frames], reads)
+            made = translate(net, images, precision=precision, tile=tile)
         arrays = [
             to_array(image, writes, source=frame, reference=reference)
             for image, frame in zip(made, frames, strict=True)
@@ -171,12 +176,11 @@ def translate_video(
         if not flicker.frames:
             raise DataError(f"{source} has no frames")
         os.replace(temporary, out)
-    except av.FFmpegError as error:
-        raise DataError(f"{source} cannot be read to its end as a video: {error.strerror}") from error
-    except OSError as error:
+    except (av.FFmpegError, OSError) as error:
         raise RunError(f"cannot write {out} ({error.strerror or error}); what was written before is intact") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing could be written
+            temporary.unlink(missing_ok=True)
     return VideoReport(flicker.frames, rate, *flicker.figures())
 
 
@@ -221,14 +225,26 @@ class _Timed(NamedTuple):
 
 def _timed(clip: Any, picture: Any, sound: Callable[[Any], None]) -> Iterator[_Timed]:
     """Yield the frames of ``picture``, upright; packets of sound are handed on as they come between them."""
-    for packet in clip.demux([picture, *clip.streams.audio]):
+    for packet in _read(clip, clip.demux([picture, *clip.streams.audio])):
         if packet.stream.type == "audio":
             if packet.dts is not None:  # the last, empty packet has none
                 sound(packet)
             continue
-        for frame in packet.decode():
+        for frame in _read(clip, _decoded(packet)):
             pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
             yield _Timed(np.ascontiguousarray(pixels), frame.pts, frame.duration, frame.time_base)
+
+
+def _decoded(packet: Any) -> Iterator[Any]:
+    yield from packet.decode()
+
+
+def _read(clip: Any, items: Iterator[Any]) -> Iterator[Any]:
+    """Pass on what is read from ``clip``; only reading fails in here, not what becomes of it."""
+    try:
+        yield from items
+    except _library().FFmpegError as error:
+        raise DataError(f"{clip.name} cannot be read to its end as a video: {error.strerror}") from error
 
 
 def _resized(frame: Frame, size: int | None) -> Frame:
@@ -267,6 +283,7 @@ class _Film:
         self._codec = CODECS[path.suffix.lower()]
         self._out = av.open(str(path), "w")
         self._picture: Any = None
+        self._durations: dict[int, int] = {}  # of a container that only notes times, the last one would be a guess
         self._waiting: list[Any] = []
         try:
             self._sounds = {sound.index: self._out.add_stream_from_template(sound) for sound in clip.streams.audio}
@@ -280,7 +297,7 @@ class _Film:
 
     def __exit__(self, kind: object, *error: object) -> None:
         if kind is None and self._picture is not None:
-            self._out.mux(self._picture.encode())
+            self._write(None)
         self._out.close()
 
     def sound(self, packet: Any) -> None:
@@ -295,7 +312,14 @@ class _Film:
             self._begin(timed)
         frame = _library().VideoFrame.from_ndarray(timed.frame, format="rgb24")
         frame.pts, frame.time_base = timed.begin, timed.base
-        self._out.mux(self._picture.encode(frame))
+        self._durations[timed.begin] = timed.duration
+        self._write(frame)
+
+    def _write(self, frame: av.VideoFrame | None) -> None:
+        """Encode a frame, or what is left; packets come late and in another order."""
+        for packet in self._picture.encode(frame):
+            packet.duration = self._durations.pop(packet.pts, None) or packet.duration
+            self._out.mux(packet)
 
     def _begin(self, timed: _Timed) -> None:
         height, width = timed.frame.shape[:2]

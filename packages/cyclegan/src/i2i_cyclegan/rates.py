@@ -1,9 +1,10 @@
-"""The optimiser and its learning rate, from settings; the same for CycleGAN and pix2pix."""
+"""The length of a run, the optimiser and its learning rate, from settings; the same for CycleGAN and pix2pix."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -13,15 +14,51 @@ from i2i.schedules import Plateau, constant, cosine, linear_decay, step_decay, w
 from i2i.settings import RunSettings
 from i2i_cyclegan.settings import GanSettings
 
+if TYPE_CHECKING:
+    from i2i.data import Prepared
+
+
+class Length(NamedTuple):
+    """How long a run is.
+
+    Attributes:
+        batches: of the whole run.
+        per_epoch: of one pass over the data; 0 where nothing depends on it.
+    """
+
+    batches: int
+    per_epoch: int
+
+
+def length_of(settings: GanSettings, run: RunSettings, prepared: Prepared) -> Length:
+    """Return how long a run is; the data are looked at only where something depends on how many there are.
+
+    Args:
+        settings: ``steps``, ``epochs``, and what says whether the learning rate counts epochs.
+        run: ``streaming``.
+        prepared: the data.
+
+    Raises:
+        DataError: the data cannot be used.
+        SettingsError: epochs are to be counted of a streamed dataset, which has no known length.
+    """
+    if settings.steps is None:
+        per_epoch = len(prepared.batches())
+        return Length(settings.epochs * per_epoch, per_epoch)
+    if not (settings.reference or settings.schedule == "step"):
+        return Length(settings.steps, 0)
+    if run.streaming:
+        name = "reference" if settings.reference else "schedule"
+        raise SettingsError(
+            f"{name} (={getattr(settings, name)}) counts epochs, and a streamed dataset has no known length; "
+            f"leave {name} out, or streaming"
+        )
+    return Length(settings.steps, len(prepared.batches()))
+
 
 def adam(settings: GanSettings) -> Callable[..., torch.optim.Optimizer]:
     """Return the optimiser, to be called with parameters and ``lr``."""
     return functools.partial(torch.optim.Adam, betas=(settings.beta1, 0.999))
-
-
-def counts_epochs(settings: GanSettings) -> bool:
-    """Tell whether the learning rate depends on how many batches an epoch has."""
-    return settings.reference or settings.schedule == "step"
 
 
 def plateau_of(settings: GanSettings, run: RunSettings, *, higher_is_better: bool) -> Plateau | None:
@@ -50,13 +87,12 @@ def plateau_of(settings: GanSettings, run: RunSettings, *, higher_is_better: boo
     )
 
 
-def learning_rate(settings: GanSettings, length: int, per_epoch: int, plateau: Plateau | None = None) -> Schedule:
+def learning_rate(settings: GanSettings, length: Length, plateau: Plateau | None = None) -> Schedule:
     """Return the learning rate by batch.
 
     Args:
         settings: ``lr``, ``schedule``, ``decay_start``, ``decay_epochs``, ``warm_up``, ``reference``.
-        length: of the run, in batches.
-        per_epoch: batches of an epoch; used by ``schedule="step"`` and ``reference``.
+        length: of the run; its epochs are used by ``schedule="step"`` and ``reference``.
         plateau: what `plateau_of` returned; it takes the place of any other schedule.
 
     Differs:
@@ -67,26 +103,27 @@ def learning_rate(settings: GanSettings, length: int, per_epoch: int, plateau: P
     if plateau is not None:
         rate = plateau
     elif settings.reference:
-        rate = _reference_rate(settings, -(-length // per_epoch), per_epoch)
+        rate = _reference_rate(settings, length)
     else:
-        rate = _rate(settings, length, per_epoch)
+        rate = _rate(settings, length)
     return warm_up(rate, settings.warm_up)
 
 
-def _rate(settings: GanSettings, length: int, per_epoch: int) -> Schedule:
+def _rate(settings: GanSettings, length: Length) -> Schedule:
     match settings.schedule:
         case "linear":
-            return linear_decay(settings.lr, length, start=round(settings.decay_start * length))
+            return linear_decay(settings.lr, length.batches, start=round(settings.decay_start * length.batches))
         case "step":
-            return step_decay(settings.lr, settings.decay_epochs * per_epoch)
+            return step_decay(settings.lr, settings.decay_epochs * length.per_epoch)
         case "cosine":
-            return cosine(settings.lr, length)
+            return cosine(settings.lr, length.batches)
         case _:
             return constant(settings.lr)
 
 
-def _reference_rate(settings: GanSettings, epochs: int, per_epoch: int) -> Schedule:
+def _reference_rate(settings: GanSettings, length: Length) -> Schedule:
     """The authors' table by epoch e = 1, 2, ...; their ``n_epochs`` is ``decay_start`` of all epochs."""
+    epochs = -(-length.batches // length.per_epoch)
     steady = max(1, round(settings.decay_start * epochs))
 
     def factor(e: int) -> float:
@@ -100,7 +137,7 @@ def _reference_rate(settings: GanSettings, epochs: int, per_epoch: int) -> Sched
             case _:
                 return 1.0
 
-    return lambda now: settings.lr * factor(now // per_epoch + 1)
+    return lambda now: settings.lr * factor(now // length.per_epoch + 1)
 
 
 def _triangle(e: int, turn: int) -> int:

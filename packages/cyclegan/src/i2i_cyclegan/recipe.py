@@ -17,7 +17,7 @@ from i2i.settings import RunSettings
 from i2i.validation import distinct
 from i2i.values import Pair
 from i2i_cyclegan.networks import make_discriminator, make_generator
-from i2i_cyclegan.rates import counts_epochs, learning_rate, plateau_of
+from i2i_cyclegan.rates import learning_rate, length_of, plateau_of
 from i2i_cyclegan.settings import Settings
 from i2i_cyclegan.step import Nets, make_step
 
@@ -34,15 +34,13 @@ def build(settings: Settings, run: RunSettings) -> Recipe:
         SettingsError: settings at odds with each other.
     """
     prepared = _prepare(settings, run)
-    per_epoch = 0 if settings.steps is not None and not counts_epochs(settings) else len(prepared.batches())
-    length = settings.epochs * per_epoch if settings.steps is None else settings.steps
+    length = length_of(settings, run, prepared)
     plateau = plateau_of(settings, run, higher_is_better=False)
-    rate = learning_rate(settings, length, per_epoch, plateau)
     return Recipe(
         nets=lambda: _with_formats(make_nets(settings), prepared),
-        step=make_step(settings, rate),
+        step=make_step(settings, learning_rate(settings, length, plateau)),
         data=prepared.batches,
-        length=length,
+        length=length.batches,
         preview_batch=prepared.preview,
         preview=preview,
         models=lambda nets: {"a2b": nets.G, "b2a": nets.F},

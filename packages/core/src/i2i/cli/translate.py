@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from i2i.policy import Precision
 
+_LARGEST = 16384  # pixels of the short side, as for load_size in training
+
 
 def translate(
     model: str,
@@ -40,7 +42,7 @@ def translate(
         out: folder for the results, or the file to write where one video is translated.
         direction: which model of a run, for example b2a; the first (a2b) when left out.
         size: resize the short side to this before translation, keeping the aspect; native size when left out.
-        tile: translate large images in tiles of this side, to save memory; no seams show.
+        tile: translate large images in tiles of this side, to save memory; colours may differ a little.
         batch_size: images of equal size, or frames, that go through the model together.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
         precision: number format of the model; auto takes bf16 where the device is fast in it.
@@ -51,6 +53,8 @@ def translate(
     for name, value in (("size", size), ("batch_size", batch_size), ("tile", tile)):
         if value is not None and value < 1:
             raise SettingsError(f"{name} (={value}) must be at least 1")
+    if size is not None and size > _LARGEST:
+        raise SettingsError(f"size (={size}) must be at most {_LARGEST}")
     if not images:
         raise SettingsError("which images? i2i translate MODEL IMAGE_OR_FOLDER... --out DIR")
     found = model_folder(model, direction)

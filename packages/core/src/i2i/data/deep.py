@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,15 +25,21 @@ if TYPE_CHECKING:
 
 _BANDS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_ORIENTATION, _SAMPLES = 0x0112, 277
+# Tags of TIFF; the first one is that of EXIF, too.
+_ORIENTATION, _SAMPLES, _BITS, _SAMPLE_FORMAT = 274, 277, 258, 339
+_UNSIGNED, _UNDEFINED = 1, 4
 _EXTRA_ALPHA = {1: "multiplied", 2: "straight"}
 _INTEGERS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 # Interpretations whose numbers are no grey values or colours as they stand.
 _UNUSUAL = {3: "palette", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab"}
 
 
+# tifffile logs each damaged tag, on top of the one error that is raised here; a program that asks for its log gets it.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
 class Header(NamedTuple):
-    """What a file says of itself: ``(width, height)`` as stored, and its bits per channel."""
+    """What a file says of itself: ``(width, height)`` upright, and its bits per channel."""
 
     size: tuple[int, int]
     depth: Depth
@@ -40,9 +47,19 @@ class Header(NamedTuple):
 
 def is_plain(image: ImageFile) -> bool:
     """Tell whether Pillow reads all of an image: 8 bits per channel, and no more channels than its mode has."""
-    if image.format == "TIFF" and image.tag_v2.get(_SAMPLES, 1) > len(image.getbands()):  # type: ignore[attr-defined]
+    if image.format == "TIFF" and not _is_plain_tiff(image):
         return False
     return image.mode in _BANDS and not _has_low_bytes(image)
+
+
+def _is_plain_tiff(image: ImageFile) -> bool:
+    # Of planes of 16 bits Pillow reads every other byte, and it takes signed bytes for unsigned ones.
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return (
+        tags.get(_SAMPLES, 1) <= len(image.getbands())
+        and max(tags.get(_BITS, (1,))) <= 8
+        and {_UNSIGNED, _UNDEFINED}.issuperset(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)))
+    )
 
 
 def _has_low_bytes(image: ImageFile) -> bool:
@@ -50,6 +67,22 @@ def _has_low_bytes(image: ImageFile) -> bool:
     told = image.tile[0][3] if image.tile else None
     brightest = told[-1] if image.format == "PPM" and isinstance(told, tuple) else 0
     return ";16" in str(told) or (isinstance(brightest, int) and brightest > 255)
+
+
+def upright_size(image: ImageFile) -> tuple[int, int]:
+    """Return the (width, height) that an image has when it is turned upright; no pixel is decoded."""
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):  # Pillow's TIFFs are upright
+        return image.size
+    return _turned(image.size, _orientation(image))
+
+
+def _orientation(image: ImageFile) -> int:
+    # Asking a PNG makes Pillow decode the picture, unless the orientation was in front of it.
+    return int(image.getexif().get(_ORIENTATION, 1))
+
+
+def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return size[::-1] if orientation in (5, 6, 7, 8) else size
 
 
 def is_tiff(file: BinaryIO) -> bool:
@@ -69,8 +102,7 @@ def read_png(source: str | Path | bytes, image: ImageFile) -> Stored:
     """Read a PNG with 16 bits per channel that Pillow has opened as ``image``."""
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     array = imagecodecs.png_decode(data)
-    # Asking for the orientation makes Pillow decode the picture, unless it was in front of it.
-    orientation = image.getexif().get(_ORIENTATION, 1) if b"eXIf" in data or "exif" in image.info else 1
+    orientation = _orientation(image) if b"eXIf" in data or "exif" in image.info else 1
     array = array.reshape(*array.shape[:2], -1)
     return Stored(array, array.shape[2] in (2, 4), orientation)
 
@@ -91,9 +123,9 @@ def read_tiff(source: str | Path | bytes) -> Stored:
         if page.photometric == 0 and array.dtype != np.float32:  # white is 0
             array = np.iinfo(array.dtype).max - array
         alpha = _EXTRA_ALPHA.get(page.extrasamples[0]) if len(page.extrasamples) == 1 else None
-        orientation = page.tags.get(_ORIENTATION)
+        orientation = page.tags.valueof(_ORIENTATION, default=1)
     array = straight(array) if alpha == "multiplied" else array
-    return Stored(array, alpha is not None, int(orientation.value) if orientation else 1)
+    return Stored(array, alpha is not None, int(orientation))
 
 
 def tiff_header(source: str | Path | bytes) -> Header:
@@ -103,7 +135,8 @@ def tiff_header(source: str | Path | bytes) -> Header:
         DataError: see `read_tiff`.
     """
     with _first_page(source) as page:
-        return Header((page.imagewidth, page.imagelength), _INTEGERS.get(page.dtype, 32))  # type: ignore[arg-type]
+        size = _turned((page.imagewidth, page.imagelength), int(page.tags.valueof(_ORIENTATION, default=1)))
+        return Header(size, _INTEGERS.get(page.dtype, 32))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -132,12 +165,15 @@ def write_png(path: str | Path, array: NDArray[Any]) -> None:
 
 
 def write_tiff(path: str | Path, array: NDArray[Any]) -> None:
-    """Write ``(h, w, c)`` uint8, uint16 or float32: interleaved, compressed without loss (deflate)."""
-    colour = array.shape[2] == 3
+    """Write ``(h, w, c)`` uint8, uint16 or float32: interleaved, compressed without loss (deflate).
+
+    The last of two or four channels is marked as transparency, as it always is in a PNG.
+    """
     tifffile.imwrite(
         path,
         np.ascontiguousarray(array if array.shape[2] > 1 else array[..., 0]),
-        photometric="rgb" if colour else "minisblack",
+        photometric="rgb" if array.shape[2] in (3, 4) else "minisblack",
+        extrasamples=["unassalpha"] if array.shape[2] in (2, 4) else None,
         planarconfig="contig" if array.shape[2] > 1 else None,
         compression="zlib",
         metadata=None,

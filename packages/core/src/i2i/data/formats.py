@@ -8,7 +8,7 @@ import attrs
 
 from i2i.data.folders import find_images
 from i2i.data.named import Layout, Named
-from i2i.data.rows import Cell, header_depth
+from i2i.data.rows import Cell, header_depth, with_remedy
 from i2i.errors import DataError
 from i2i.pixels import Depth, PixelFormat
 from i2i.settings import ImageSettings
@@ -53,7 +53,7 @@ def _first(rows: Iterator[Sequence[Cell]], *, skip_bad: bool) -> list[Depth]:
     for row in rows:
         try:
             return [header_depth(cell, "the first row of the dataset") for cell in row]
-        except DataError:
+        except DataError as error:
             if not skip_bad:
-                raise
+                raise with_remedy(error) from error
     raise DataError("there is no image that can be used")

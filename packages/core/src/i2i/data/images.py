@@ -20,7 +20,7 @@ from i2i.data.deep import Header
 from i2i.data.lab import lab_to_rgb, rgb_to_lab
 from i2i.data.transforms import Picture, as_array, resize
 from i2i.errors import DataError
-from i2i.pixels import PixelFormat
+from i2i.pixels import FULL_RANGE, PixelFormat
 
 _MODES = {1: "L", 3: "RGB"}
 _TYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
@@ -108,23 +108,23 @@ def _converted(image: Image.Image, target: str) -> Image.Image:
 
 
 def read_header(source: str | Path | bytes, *, name: str | None = None) -> Header:
-    """Return ``size`` (width, height; as stored) and ``depth`` from the header alone: no pixel is decoded.
+    """Return ``size`` (width, height; upright) and ``depth`` from the header alone: no pixel is decoded.
 
     Raises:
         DataError: no image, or one of a kind that cannot be read. A truncated file is found only when it is read.
     """
     with _errors(source, name), _opened(source) as image:
         if image is not None and deep.is_plain(image):
-            return Header(image.size, 8)
+            return Header(deep.upright_size(image), 8)
         if image is None or image.format == "TIFF":
             return deep.tiff_header(source)
         if image.format == "PNG":
-            return Header(image.size, 16)
+            return Header(deep.upright_size(image), 16)
         raise _too_deep(image)
 
 
 def header_size(source: str | Path | bytes, *, name: str | None = None) -> tuple[int, int]:
-    """Return ``(width, height)`` as stored; see `read_header`."""
+    """Return ``(width, height)``, upright; see `read_header`."""
     return read_header(source, name=name).size
 
 
@@ -279,8 +279,10 @@ def to_array(
     values = _completed(image.detach().to("cpu", torch.float32).clamp(-1, 1), pixels, source)
     half, shift = _half_and_shift(pixels.levels)
     levels = values.permute(1, 2, 0).add(shift).mul_(half)
-    if pixels.depth != 32 and not reference:
-        levels.round_()
+    if pixels.depth != 32:
+        levels.clamp_(*FULL_RANGE[pixels.depth])  # a range may go beyond
+        if not reference:
+            levels.round_()
     return levels.numpy().astype(_TYPES[pixels.depth])
 
 

@@ -17,8 +17,9 @@ Folders: TypeAlias = tuple[Path, ...]
 Named: TypeAlias = "tuple[Folders, ...] | Table"
 
 _EXPECTED = {"unpaired": "trainA and trainB", "paired": "train, or trainA and trainB,", "one": "train"}
+_UNSET = RunSettings()
 _GO_WITH = {
-    "dataset": ("subset", "columns", "held_out_split", "streaming"),
+    "dataset": ("subset", "columns", "split", "held_out_split", "streaming"),
     "a": ("held_out_a", "held_out_b"),
 }
 
@@ -94,5 +95,5 @@ def _check(run: RunSettings, layout: Layout) -> None:
         )
     for source, others in _GO_WITH.items():
         for other in others:
-            if getattr(run, other) and not getattr(run, source):
+            if getattr(run, other) != getattr(_UNSET, other) and not getattr(run, source):
                 raise DataError(f"{flag(other)} goes with {flag(source)}, not with {named[0]}; leave it out")

@@ -62,10 +62,14 @@ class RowReader:
         )
 
     def _both_of_one(self, cell: Cell, name: str) -> list[Picture]:
-        """Read a file once, in colour where one side is, and make both sides of it."""
-        image = as_array(_read(cell, max(self.pixels, key=file_channels), name))
-        sides = [image, image] if self.sides == "same" else halves(image, name)
-        wanted = zip(sides, map(file_channels, self.pixels), strict=True)
+        """Make both sides of a file; it is read once, in colour where one side is, unless that does not serve both."""
+        a, b = self.pixels
+        if a.range == b.range and {1, 3}.issuperset(map(file_channels, (a, b))):
+            whole = [as_array(_read(cell, max(a, b, key=file_channels), name))] * 2
+        else:
+            whole = [as_array(_read(cell, pixels, name)) for pixels in (a, b)]
+        sides = whole if self.sides == "same" else [halves(image, name)[k] for k, image in enumerate(whole)]
+        wanted = zip(sides, map(file_channels, (a, b)), strict=True)
         return [luma(side) if (side.shape[2], channels) == (3, 1) else side for side, channels in wanted]
 
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 import i2i.data
-from i2i.data import Prepared
 from i2i.data.lab import lab_to_rgb
 from i2i.recipes import Evaluation, Recipe
 from i2i.settings import RunSettings
@@ -21,7 +20,7 @@ from i2i.values import Pair
 from i2i_cyclegan.networks import make_discriminator, make_generator
 from i2i_cyclegan.pix2pix.settings import Settings
 from i2i_cyclegan.pix2pix.step import Nets, make_step
-from i2i_cyclegan.rates import counts_epochs, learning_rate, plateau_of
+from i2i_cyclegan.rates import learning_rate, length_of, plateau_of
 
 
 def build(settings: Settings, run: RunSettings) -> Recipe:
@@ -36,19 +35,15 @@ def build(settings: Settings, run: RunSettings) -> Recipe:
         SettingsError: settings at odds with each other.
     """
     prepared = _prepare(settings, run)
-    per_epoch = 0 if settings.steps is not None and not counts_epochs(settings) else len(prepared.batches())
-    length = settings.epochs * per_epoch if settings.steps is None else settings.steps
+    length = length_of(settings, run, prepared)
     of_judge = attrs.evolve(settings, lr=settings.discriminator_lr or settings.lr)
     plateaus = [plateau_of(each, run, higher_is_better=True) for each in (settings, of_judge)]
-    rates = [
-        learning_rate(each, length, per_epoch, plateau)
-        for each, plateau in zip((settings, of_judge), plateaus, strict=True)
-    ]
+    rates = [learning_rate(each, length, plateau) for each, plateau in zip((settings, of_judge), plateaus, strict=True)]
     return Recipe(
         nets=lambda: _with_formats(make_nets(settings), prepared),
         step=make_step(settings, *rates),
         data=prepared.batches,
-        length=length,
+        length=length.batches,
         preview_batch=prepared.preview,
         preview=functools.partial(preview, settings),
         models=lambda nets: {"": nets.G},
@@ -96,7 +91,7 @@ def to_rgb(lightness: Tensor, chroma: Tensor) -> Tensor:
     return lab_to_rgb(lab.float()) * 2 - 1
 
 
-def _prepare(settings: Settings, run: RunSettings) -> Prepared:
+def _prepare(settings: Settings, run: RunSettings) -> i2i.data.Prepared:
     with torch.device("meta"):
         nets = make_nets(settings)
     return i2i.data.prepare(
@@ -110,7 +105,7 @@ def _prepare(settings: Settings, run: RunSettings) -> Prepared:
     )
 
 
-def _with_formats(nets: Nets, prepared: Prepared) -> Nets:
+def _with_formats(nets: Nets, prepared: i2i.data.Prepared) -> Nets:
     """Note on the generator what its images are in files."""
     nets.G.reads, nets.G.writes = prepared.formats()
     return nets
