@@ -11,7 +11,7 @@ OUT ?= runs/demo
 .PHONY: help setup demo demo-pix2pix test lint types check docs demo-short bench evidence clean
 
 help:  ## say what there is
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
 
 setup: $(READY)  ## make .venv and install (nothing the second time)
 

@@ -26,6 +26,7 @@ from results import write
 import i2i
 from i2i import photographs
 from i2i.modes import fixed_statistics
+from i2i.passes import whole as one_pass
 from i2i.tiles import shares
 from i2i_cyclegan.generators import ImageGenerator, resnet_generator
 
@@ -130,9 +131,10 @@ def measured(folder: Path, model: Path, picture: Picture, net: ImageGenerator) -
 def with_statistics(net: ImageGenerator, picture: Picture) -> Picture:
     """Translate a picture in one pass with the statistics that its tiles have."""
     image = torch.from_numpy(picture.transpose(2, 0, 1) / 127.5 - 1)[None].float()
-    size = [round(n * TILE / max(picture.shape)) for n in picture.shape[:2]]
+    scale = TILE / (picture.shape[0] * picture.shape[1]) ** 0.5
+    size = [round(n * scale) for n in picture.shape[:2]]
     small = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
-    with torch.inference_mode(), fixed_statistics(net, lambda: net(small)):
+    with torch.inference_mode(), fixed_statistics(net, lambda: one_pass(net, small)):
         made = net(image).image[0]
     return ((made + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 

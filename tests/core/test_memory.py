@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from i2i import as_generator
 from i2i.combine import alternate, every
 from i2i.engine import fit
 from i2i.history import replayed
 from i2i.layers import sequence
-from i2i.memory import Estimate, Live, estimate
+from i2i.memory import Estimate, Live, estimate, pass_bytes
+from i2i.passes import whole
 from i2i.policy import Policy
 from i2i.stages import Stage, staged
 from i2i.step import Step, player
@@ -188,3 +190,14 @@ def test_a_step_that_cannot_do_without_values_raises():
     step = player(lambda n: n[0], loss, torch.optim.SGD, weights={"size": 1}, lr=0.1)
     with pytest.raises(Exception, match="nonzero"):
         estimate(step, (nn.Linear(4, 4),), torch.ones(1, 4))
+
+
+def test_the_bytes_of_a_pass_are_those_that_are_alive_in_it() -> None:
+    net = as_generator(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.InstanceNorm2d(8), nn.Conv2d(8, 1, 1)))
+    state = torch.get_rng_state()
+    counted = pass_bytes(net, (2, 3, 12, 10))
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.no_grad(), Live() as live:
+        whole(net, torch.zeros(2, 3, 12, 10))
+    assert counted == live.most
+    assert pass_bytes(net, (2, 3, 12, 10), Policy(precision="bf16")) < counted

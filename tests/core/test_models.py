@@ -327,6 +327,7 @@ def test_neither_a_folder_nor_on_the_hub(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     message = refusal(load, "nobody/no-such-model")
     assert message.startswith("nobody/no-such-model: no such folder, and no such model could be fetched from the Hub: ")
+    assert len(message) < 180
     assert "no such folder" in refusal(load, tmp_path / "missing")
     assert "or a Hub id such as owner/name" in refusal(load, "no/such/folder")
 

@@ -53,10 +53,10 @@ def noise(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def shrunk(image: Tensor, longest: int) -> Tensor:
-    """Pillow's antialiased resize of each channel."""
+def shrunk(image: Tensor, tile: int) -> Tensor:
+    """Pillow's antialiased resize of each channel, to the area of a tile."""
     height, width = image.shape[-2:]
-    scale = longest / max(height, width)
+    scale = min(1, (tile * tile / (height * width)) ** 0.5)
     size = (round(width * scale), round(height * scale))
     bands = [
         np.asarray(Image.fromarray(band, "F").resize(size, Image.Resampling.BILINEAR))
@@ -145,7 +145,7 @@ def test_an_image_that_fits_into_one_tile_goes_through_whole(size) -> None:
 def test_only_tiles_are_computed() -> None:
     net = Strided()
     translate(net, noise(1, 3, 60, 200), tile=23)  # rounded up to 24
-    assert net.sizes[0] == (8, 24)  # the whole image, shrunk: 7.2 x 24, padded
+    assert net.sizes[0] == (14, 44)  # the whole image, shrunk: 13.1 x 43.8, padded
     assert set(net.sizes[1:]) == {(24, 24)}
     # 16 of 24 pixels are kept: ceil(36 / 16) + 1 by ceil(176 / 16) + 1
     assert len(net.sizes[1:]) == 4 * 12
@@ -154,6 +154,7 @@ def test_only_tiles_are_computed() -> None:
 def test_a_narrow_image_is_cut_along_its_length_only() -> None:
     net = Strided()
     translate(net, noise(1, 3, 9, 60), tile=24)
+    assert net.sizes[0] == (10, 60)  # fewer pixels than a tile has: nothing is shrunk
     assert set(net.sizes[1:]) == {(10, 24)}
 
 
@@ -168,9 +169,9 @@ def test_blended_tiles_add_up(size, reach) -> None:
 
 
 def test_a_thin_image_that_lies_channels_last() -> None:
-    image = noise(2, 3, 150, 5)  # shrunk to a single column
-    found = in_tiles(Strided(), image.to(memory_format=torch.channels_last), 32)
-    torch.testing.assert_close(found, in_tiles(Strided(), image, 32), atol=1e-5, rtol=0)
+    image = noise(2, 3, 500, 3)  # shrunk to a single column
+    found = in_tiles(Strided(), image.to(memory_format=torch.channels_last), 16)
+    torch.testing.assert_close(found, in_tiles(Strided(), image, 16), atol=1e-5, rtol=0)
 
 
 def test_blending_is_linear_between_tiles_that_disagree() -> None:
@@ -231,7 +232,7 @@ def test_the_net_is_left_as_it_was(error, fatal) -> None:
 
 @pytest.mark.parametrize("tile", [0, -8, 1, 3])
 def test_a_tile_that_is_too_small(tile) -> None:
-    with pytest.raises(SettingsError, match=rf"^tile \(={tile}\) must be at least 4 for this net$"):
+    with pytest.raises(SettingsError, match=rf"^--tile \(={tile}\) must be at least 4 for this net$"):
         translate(Strided(), noise(1, 3, 40, 40), tile=tile)
 
 

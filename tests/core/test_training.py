@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from i2i.errors import RunError, SettingsError
+from i2i.errors import DataError, RunError, SettingsError
 from i2i.registry import recipe
 from i2i.settings import RunSettings
 from i2i.training import train, usable_device
@@ -12,12 +12,23 @@ from i2i.training import train, usable_device
 CODE = """
 import attrs, torch
 from torch import nn
-import i2i
+import i2i, i2i.errors
 
 @attrs.frozen
 class Settings:
     steps: int = 3
     width: int = 2
+    bad: int = -1
+
+class Batches:  # four, one of which may hold a bad image, which is left out when it may be
+    def __init__(self, settings, run):
+        self.numbers, self.bad = [n for n in range(4) if not (run.skip_bad and n == settings.bad)], settings.bad
+
+    def __iter__(self):
+        for number in self.numbers:
+            if number == self.bad:
+                raise i2i.errors.DataError(f"{number}.png is bad")
+            yield i2i.Single(torch.ones(1, 1, 2, 2))
 
 made = []
 
@@ -27,10 +38,9 @@ def build(settings, run):
         return i2i.nets(G=made[-1])
     step = i2i.player(lambda n: n.G, lambda n, x: {"size": n.G(x.image).square().mean()}, torch.optim.SGD,
                       weights={"size": 1}, lr=0.1)
-    batches = [i2i.Single(torch.ones(1, 1, 2, 2))]
-    return i2i.Recipe(nets=nets, step=step, data=lambda: batches, length=settings.steps,
+    return i2i.Recipe(nets=nets, step=step, data=lambda: Batches(settings, run), length=settings.steps,
                       preview=lambda nets, batch: {"input": batch.image}, models=lambda nets: {},
-                      preview_batch=lambda: batches[0])
+                      preview_batch=lambda: i2i.Single(torch.ones(1, 1, 2, 2)))
 """
 PLUGIN = """
 import i2i
@@ -98,6 +108,22 @@ def test_a_resumed_run_must_have_the_same_settings_and_recipe(settings, tmp_path
     path.write_text(path.read_text().replace('"shrink"', '"grow"'))
     with pytest.raises(RunError, match="is a run of 'grow', not of 'shrink'"):
         train("shrink", settings(), _run(tmp_path, resume=True))
+
+
+def test_a_bad_image_in_mid_run_is_told_with_the_way_on(settings, tmp_path):
+    with pytest.raises(DataError) as caught:
+        train("shrink", settings(bad=2), _run(tmp_path))
+    command = f"i2i train --resume --skip-bad --out {tmp_path / 'run'}"
+    assert str(caught.value) == f"2.png is bad; 2 batches are saved, go on with: {command}"
+    assert train("shrink", settings(bad=2), _run(tmp_path, resume=True, skip_bad=True)).batches == 3
+
+
+def test_after_a_bad_first_image_the_same_folder_can_be_used_anew(settings, tmp_path):
+    every = {"log_every": 1, "sample_every": 1, "checkpoint_every": 1}
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"^0.png is bad$"):
+            train("shrink", settings(bad=0), _run(tmp_path, **every))
+    assert train("shrink", settings(bad=0), _run(tmp_path, skip_bad=True, **every)).batches == 3
 
 
 def test_a_resume_of_nothing(settings, tmp_path):

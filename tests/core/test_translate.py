@@ -12,8 +12,8 @@ from PIL import Image
 from skimage import color
 from torch import Tensor, nn
 
-from i2i import as_generator
-from i2i.errors import CompositionError, DataError, RunError, SettingsError
+from i2i import as_generator, headroom
+from i2i.errors import CompositionError, DataError, OutOfMemoryError, RunError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i.translate import translate, translate_files
 from i2i.values import Translation
@@ -374,11 +374,55 @@ def test_files_as_in_training(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tile": 64}, "train_mode takes its statistics and its dropout for the whole image; leave out tile"),
-        ({"batch_size": 2}, r"train_mode would mix the statistics of 2 images; use batch_size 1"),
+        ({"tile": 64}, "--train-mode takes its statistics and its dropout for the whole image; leave out --tile"),
+        ({"batch_size": 2}, "--train-mode would mix the statistics of 2 images; use --batch-size 1"),
     ],
 )
 def test_what_does_not_go_with_train_mode(tmp_path, settings, message) -> None:
     picture(tmp_path / "x.png", 8, 8)
     with pytest.raises(SettingsError, match=message):
         translate_files(Seeing(), [tmp_path / "x.png"], tmp_path / "out", train_mode=True, **settings)
+
+
+@pytest.mark.parametrize(
+    ("reads", "channels", "kind", "message"),
+    [
+        (PixelFormat(), 5, np.uint8, "has 5 channels, but this model reads 3 channels"),
+        (PixelFormat(channels=1), 2, np.uint8, "has 2 channels, but this model reads 1 channel"),
+        (PixelFormat(depth=16, range=(0, 4095)), 3, np.uint8,
+         "has 8 bits per channel, but this model reads 16 bits, from 0 to 4095"),
+        (PixelFormat(), 3, np.float32, r"has values from 0 to 7, but this model reads floats from 0 to 1"),
+    ],
+)  # fmt: skip
+def test_an_image_that_the_model_does_not_read(tmp_path, reads, channels, kind, message) -> None:
+    image = np.zeros((4, 6, channels), kind)
+    image[0] = 7
+    tifffile.imwrite(tmp_path / "x.tif", image, photometric="minisblack", planarconfig="contig")
+    picture(tmp_path / "y.tif", 4, 4)
+    net = formats(Seeing(), reads)
+    with pytest.raises(DataError, match=rf"x\.tif {message}; --skip-bad passes over such files$"):
+        translate_files(net, [tmp_path / "x.tif"], tmp_path / "out")
+
+
+def test_a_file_that_does_not_hold_the_result(tmp_path) -> None:
+    net = Seeing()
+    picture(tmp_path / "x.png", 4, 4)
+    formats(net, PixelFormat(depth=16))
+    with pytest.raises(DataError, match=r"made\.bmp: \.bmp holds no 3 channels of 16 bits; use \.png"):
+        translate_files(net, [tmp_path / "x.png"], tmp_path / "made.bmp")
+    assert not net.seen
+    with pytest.raises(DataError, match=r"x\.png would be overwritten by its translation"):
+        translate_files(net, [tmp_path / "x.png"], tmp_path / "x.png")
+
+
+def test_an_image_without_room_is_named_before_the_pass(tmp_path, monkeypatch) -> None:
+    picture(tmp_path / "x.png", 1500, 1400)
+    (tmp_path / "meminfo").write_text("MemAvailable:   20000 kB\n")
+    monkeypatch.setattr(headroom, "_MEMINFO", tmp_path / "meminfo")
+    net = Seeing().eval()
+    with pytest.raises(OutOfMemoryError, match=r"x\.png: 1500x1400 pixels need 30\.0 MiB to be read, but 19\.5 MiB"):
+        translate_files(net, [tmp_path / "x.png"], tmp_path / "out")
+    (tmp_path / "meminfo").write_text("MemAvailable:   31000 kB\n")
+    with pytest.raises(OutOfMemoryError, match=r"x\.png: 1500x1400 pixels need about 42\.1 MiB in one pass, .*--tile"):
+        translate_files(net, [tmp_path / "x.png"], tmp_path / "out")
+    assert not net.seen

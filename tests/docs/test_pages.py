@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import shlex
+import subprocess
 import sys
 import textwrap
 import tomllib
@@ -19,7 +20,7 @@ import i2i
 from i2i import hookspecs, registry
 from i2i.cli import COMMANDS, main
 from i2i.plugins import HOOKS
-from i2i.settings import RunSettings, flag
+from i2i.settings import MAY_DIFFER, RunSettings, flag
 
 ROOT = Path(__file__).resolve().parents[2]
 EXECUTED = (
@@ -135,7 +136,7 @@ def _commands(text: str) -> list[list[str]]:
 
 
 def test_commands_and_flags_exist(pages):
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     every_run = {field.name for field in attrs.fields(RunSettings)} | {"config", "steps"}
     for page in pages:
         for program, command, *words in _commands(page.text):
@@ -161,9 +162,24 @@ def _parameters(reference: str) -> set[str]:
 
 
 def test_make_targets_and_flags_in_the_text_exist(pages):
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for page in pages:
-        assert set(re.findall(r"`make ([a-z-]+)`", page.text)) <= targets, page.path
+        assert set(re.findall(r"`make ([a-z0-9-]+)`", page.text)) <= targets, page.path
+
+
+def test_what_a_resumed_run_may_change_is_listed(page):
+    section = page("docs/command-line.md").text.partition("## Resume")[2].partition("Any other setting")[0]
+    assert set(re.findall(r"--[a-z-]+", section)) == {flag(name) for name in MAY_DIFFER}
+
+
+def test_make_help_lists_every_target():
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = (ROOT / "Makefile").read_text("utf-8")
+    phony = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()
+    assert [line.split()[0] for line in listed.splitlines()] == [
+        name for name in re.findall(r"^([\w-]+):", text, re.MULTILINE) if name in phony
+    ]
+    assert len(listed.splitlines()) == len(phony)
 
 
 def test_nothing_private_is_named(pages):

@@ -167,3 +167,11 @@ def test_help_lists_the_converters(checkpoint, capsys):
     checkpoint("a.pth")
     assert main(["--help"]) == 0
     assert "  tint-plain  the same, without a part" in capsys.readouterr().out.partition("converters:\n")[2]
+
+
+def test_where_nothing_can_be_written(checkpoint, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["convert", "tint", checkpoint("a.pth"), "--out", str(tmp_path / "file" / "model")]) == 2
+    assert capsys.readouterr().err == (
+        f"i2i: error: cannot write {tmp_path / 'file' / 'model'} (Not a directory); choose another --out\n"
+    )

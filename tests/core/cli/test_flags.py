@@ -67,8 +67,14 @@ def test_every_mistake_is_one_plain_line(argv, message):
 
 
 def test_a_missing_flag_is_named():
-    with pytest.raises(SettingsError, match="--out") as caught:
+    with pytest.raises(SettingsError) as caught:
         call(command, ["m"], "i2i do")
+    assert str(caught.value) == "i2i do needs --out PATH"
+
+
+def test_all_that_is_missing_is_named():
+    with pytest.raises(SettingsError, match="^Missing from i2i do: .*--out") as caught:
+        call(command, [], "i2i do")
     assert "\n" not in str(caught.value)
 
 

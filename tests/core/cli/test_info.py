@@ -74,3 +74,17 @@ def test_a_run_that_is_validated_has_a_best(tmp_path, capsys):
     assert found["best validation"] == f"at batch 4: {tmp_path / 'best'}"
     assert found["a2b/psnr"] == "20.5"
     assert "best" not in found
+
+
+def test_metrics_come_before_the_settings_and_the_best_models_are_models(tmp_path, capsys):
+    (tmp_path / "settings.toml").write_text("recipe = 'gone'\n[settings]\nwidth = 3\n")
+    (tmp_path / "metrics.jsonl").write_text('{"batch": 4, "g/total": 0.5}\n')
+    (tmp_path / "validation.jsonl").write_text('{"batch": 4, "a2b/psnr": 20.5, "best": true}\n')
+    for name in ("model/a2b", "best/a2b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+    assert main(["info", str(tmp_path)]) == 0
+    rows = _rows(capsys)
+    assert rows["models"] == f"{tmp_path / 'model' / 'a2b'}, {tmp_path / 'best' / 'a2b'}"
+    names = [name for name in rows if name in ("metrics", "best validation", "settings", "width")]
+    assert names == ["metrics", "best validation", "settings", "width"]

@@ -91,6 +91,8 @@ def test_mistakes_are_one_line_and_leave_nothing(blur, tmp_path, capsys, flags, 
         (["--out", "x"], "name the recipe first: i2i train RECIPE ... (recipes: "),
         (["blurr", "--out", "x"], "recipe 'blurr' is unknown; did you mean 'blur'?"),
         (["blur"], "where to? name the folder of the run: --out RUN"),
+        (["--config", "/no/such.toml", "--out", "x"], "/no/such.toml cannot be read: No such file or directory"),
+        (["blurr", "--config", "/no/such.toml"], "/no/such.toml cannot be read: No such file or directory"),
         (["blur", "--resume"], "--resume needs the run: --out RUN"),
         (["--resume", "--out", "/no/such"], "/no/such is no run to resume (it has no settings.toml);"),
         (
@@ -124,6 +126,34 @@ def test_mistakes_in_a_settings_file_name_the_spot(blur, tmp_path, capsys, text,
     error = _error(capsys)
     assert error.startswith(str(config))
     assert message in error
+
+
+def test_a_settings_file_may_name_the_recipe(blur, tmp_path, capsys):
+    config, run = tmp_path / "c.toml", tmp_path / "run"
+    flags = ["--config", str(config), "--out", str(run), "--device", "cpu"]
+    config.write_text("[settings]\nsteps = 1\n")
+    assert main(["train", *flags]) == 2
+    assert _error(capsys).startswith("name the recipe first: i2i train RECIPE ... (recipes: ")
+    config.write_text("recipe = 'blur'\n[settings]\nsteps = 1\n")
+    assert main(["train", *flags]) == 0
+    assert tomllib.loads((run / "settings.toml").read_text())["recipe"] == "blur"
+
+
+def test_a_run_ends_with_its_models_and_what_to_do_next(blur, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert _train(run, "--steps", "2") == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"saved for use: {run / 'model' / 'a2b'}; i2i translate {run} IMAGES --out DIR"
+
+
+def test_a_finished_run_is_not_trained_again(blur, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert _train(run, "--steps", "2") == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "--out", str(run)]) == 0
+    assert capsys.readouterr().out == f"{run} is already at 2 of 2 batches; for more: --steps N\n"
+    assert main(["train", "--resume", "--out", str(run), "--steps", "3"]) == 0
+    assert "training blur" in capsys.readouterr().out
 
 
 def test_a_run_and_what_it_leaves(blur, tmp_path, capsys, monkeypatch):
@@ -225,7 +255,9 @@ def test_a_folder_that_is_not_empty_is_refused_with_both_remedies(begun, capsys)
 def test_a_file_is_no_folder(blur, tmp_path, capsys):
     (tmp_path / "file").write_text("kept")
     assert _train(tmp_path / "file") == 2
-    assert "is not empty" in _error(capsys)
+    assert _error(capsys) == f"{tmp_path / 'file'} is a file, not a folder; choose another --out"
+    assert main(["train", "--resume", "--out", str(tmp_path / "file")]) == 2
+    assert _error(capsys) == f"{tmp_path / 'file'} is a file, not the folder of a run"
     assert _train(tmp_path / "file" / "run") == 2
     assert "cannot be made a folder" in _error(capsys)
 

@@ -51,7 +51,7 @@ def test_a_folder_through_a_model(model, photo, tmp_path, capsys, flags, expecte
     size, pixel = _pixel(tmp_path / "out" / "one.png")
     assert size == ((14, 10) if "--size" in flags else (7, 5))
     assert pixel == (expected,) * 3  # (0.25 + 1) / 2 * 255 = 159.4
-    assert f"1 images translated by {model}" in capsys.readouterr().out
+    assert f"1 image translated by {model}" in capsys.readouterr().out
 
 
 def test_a_model_of_sixteen_bits_writes_sixteen_bits(blur, tmp_path, capsys):
@@ -104,12 +104,14 @@ def test_bad_files_are_passed_over_on_demand(model, photo, tmp_path, capsys):
     (photo.parent / "two.png").write_bytes(b"no image")
     arguments = ["translate", str(model), str(photo.parent), "--out", str(tmp_path / "out"), "--device", "cpu"]
     assert main(arguments) == 2
-    assert "two.png" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(
+        "two.png is not an image that can be read; --skip-bad passes over such files\n"
+    )
     assert main([*arguments, "--skip-bad"]) == 0
     out, err = capsys.readouterr()
     assert "i2i: skipped: " in err
     assert "two.png" in err
-    assert "1 images translated" in out
+    assert "1 image translated" in out
 
 
 def test_tiles(model, photo, tmp_path, capsys):
@@ -121,14 +123,16 @@ def test_tiles(model, photo, tmp_path, capsys):
         "i2i: tiles are blended, which is approximate: this net does not say how far it sees (net.reach)"
     )
     assert main([*arguments, "--tile", "7"]) == 2
-    assert capsys.readouterr().err == "i2i: error: tile (=7) must be at least 8 for this net\n"
+    assert capsys.readouterr().err == "i2i: error: --tile (=7) must be at least 8 for this net\n"
+    assert main([*arguments, "--tile", "0"]) == 2
+    assert capsys.readouterr().err == "i2i: error: --tile (=0) must be at least 8 for this net\n"
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--tile", "16"], "train_mode takes its statistics and its dropout for the whole image; leave out tile"),
-        (["--batch-size", "2"], "train_mode would mix the statistics of 2 images; use batch_size 1"),
+        (["--tile", "16"], "--train-mode takes its statistics and its dropout for the whole image; leave out --tile"),
+        (["--batch-size", "2"], "--train-mode would mix the statistics of 2 images; use --batch-size 1"),
     ],
 )
 def test_what_does_not_go_with_train_mode(model, photo, tmp_path, capsys, flags, message):
@@ -142,12 +146,10 @@ def test_what_does_not_go_with_train_mode(model, photo, tmp_path, capsys, flags,
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--size", "0"], "size (=0) must be at least 1"),
-        (["--size", "-5"], "size (=-5) must be at least 1"),
-        (["--tile", "0"], "tile (=0) must be at least 1"),
-        (["--tile", "-512"], "tile (=-512) must be at least 1"),
-        (["--batch-size", "0"], "batch_size (=0) must be at least 1"),
-        (["--size", "20000000"], "size (=20000000) must be at most 16384"),
+        (["--size", "0"], "--size (=0) must be at least 1"),
+        (["--size", "-5"], "--size (=-5) must be at least 1"),
+        (["--batch-size", "0"], "--batch-size (=0) must be at least 1"),
+        (["--size", "20000000"], "--size (=20000000) must be at most 16384"),
         (["--direction", "b2a"], "--direction chooses a model of a run, and m is no run (it has no settings.toml)"),
         (["--sise", "4"], "unknown setting --sise; did you mean '--size'?"),
     ],
@@ -187,5 +189,42 @@ def test_bad_videos(model, tmp_path, capsys):
     assert "text.mp4 cannot be read as a video" in capsys.readouterr().err
     assert main([*arguments, str(tmp_path / "text.mp4"), "--train-mode"]) == 2
     assert capsys.readouterr().err == (
-        f"i2i: error: train_mode is for images, not for videos such as {tmp_path / 'text.mp4'}; leave it out\n"
+        f"i2i: error: --train-mode is for images, not for videos such as {tmp_path / 'text.mp4'}; leave it out\n"
+    )
+
+
+def test_one_image_to_a_file(model, photo, tmp_path):
+    target = tmp_path / "new" / "made.png"
+    assert main(["translate", str(model), str(photo), "--out", str(target), "--device", "cpu"]) == 0
+    assert _pixel(target) == ((7, 5), (160,) * 3)
+
+
+def test_a_folder_may_look_like_a_file(model, photo, tmp_path):
+    (tmp_path / "made.png").mkdir()
+    assert main(["translate", str(model), str(photo), "--out", str(tmp_path / "made.png"), "--device", "cpu"]) == 0
+    assert _pixel(tmp_path / "made.png" / "one.png") == ((7, 5), (160,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "out", "message"),
+    [
+        (["one.png", "one.png"], "t.mp4", "t.mp4 is a file for one video; name a folder for several"),
+        (["one.png", "clip.gif"], "t.mp4", "t.mp4 is a file for one video; name a folder for several"),
+        (["one.png", "two.png"], "t.PNG", "t.PNG is a file for one image; name a folder for several"),
+        (["."], "t.png", "t.png is a file for one image; name a folder for several"),
+        (["clip.gif"], "t.png", "t.png is a file for one image, which clip.gif is not; choose another --out"),
+        (["one.png"], "t.mp4", "t.mp4 is a file for one video, which one.png is not; choose another --out"),
+    ],
+)
+def test_a_file_that_cannot_be_the_result(model, photo, monkeypatch, capsys, given, out, message):
+    monkeypatch.chdir(photo.parent)
+    assert main(["translate", str(model), *given, "--out", out, "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == f"i2i: error: {message}\n"
+    assert not Path(out).exists()
+
+
+def test_one_model_has_no_directions(model, photo, capsys):
+    assert main(["translate", str(model), str(photo), "--out", "out", "--direction", "b2a"]) == 2
+    assert capsys.readouterr().err == (
+        f"i2i: error: {model} is one model and has no directions; leave --direction out\n"
     )

@@ -129,7 +129,10 @@ def test_the_first_names_that_do_not_match_are_listed(tmp_path: Path, files: tup
     make(tmp_path, *files)
     with pytest.raises(DataError) as caught:
         find_pairs(tmp_path / "a", tmp_path / "b")
-    assert str(caught.value) == f"the images of A and B must have the same names (suffixes do not count): {said}"
+    assert str(caught.value) == (
+        f"the images of A and B must have the same names (suffixes do not count): {said}; "
+        "rename them, and put those that have no partner somewhere else"
+    )
 
 
 def test_a_name_twice_in_one_domain(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from datasets import Dataset, DatasetDict, Features, Image, IterableDataset, Value
 
@@ -41,10 +43,38 @@ def test_what_is_not_there(parquet: Parquet, streaming: bool, arguments: dict[st
 def test_an_id_that_cannot_be_reached_and_folders_of_other_things(parquet: Parquet, tmp_path: Path) -> None:
     parquet(train=[[1]])
     (tmp_path / "empty").mkdir()
-    for name in ("nobody/nothing", str(tmp_path / "empty"), str(tmp_path / "nowhere")):
+    for name in ("nobody/nothing", str(tmp_path / "empty")):
         with pytest.raises(DataError, match=f"--dataset {name} --split train cannot be loaded: ") as caught:
             load_split(name)
         assert "\n" not in str(caught.value)
+        assert str(caught.value).endswith("check the name and the connection to the Hub, or name a folder") == (
+            name == "nobody/nothing"
+        )
+
+
+@pytest.mark.parametrize("name", ["nofolder", "./no/folder", "no/such/folder", "/nowhere", "~/nowhere"])
+def test_what_can_only_be_a_folder_is_not_looked_for_on_the_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: pytest.fail("the Hub was asked"))
+    with pytest.raises(DataError) as caught:
+        load_split(name)
+    assert str(caught.value) == f"--dataset {name}: no such folder; a dataset of the Hub is named owner/name"
+
+
+def test_attempts_that_are_repeated_are_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger("huggingface_hub.utils._http")
+
+    def unreachable(*args: Any, **kwargs: Any) -> None:
+        log.warning("Retrying in 1s [Retry 1/5].")
+        raise ConnectionError("Couldn't reach it.")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    level = logging.getLogger("huggingface_hub").level
+    with pytest.raises(DataError, match=r"cannot be loaded: Couldn't reach it; there is no such folder here either"):
+        load_split("nobody/nothing")
+    assert caplog.records == []
+    assert logging.getLogger("huggingface_hub").level == level
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -93,6 +93,8 @@ BOTH: dict[str, Any] = {"a": (X,), "b": (Y,)}
         (BOTH | {"held_out_b": (X,)}, "paired",
          "--held-out-b names a folder, --held-out-a does not; name one or more folders of both domains"),
         (BOTH | {"data": X}, "unpaired", "--data and --a / --b both name images; use one or the other"),
+        ({"data": X, "a": (X,)}, "unpaired", "--data and --a / --b both name images; use one or the other"),
+        ({"data": X, "b": (X,)}, "one", "--data and --a / --b both name images; use one or the other"),
         ({"data": X, "dataset": "x"}, "unpaired", "--data and --dataset both name images; use one or the other"),
         ({"data": X, "held_out_a": (X,), "held_out_b": (Y,)}, "unpaired",
          "--held-out-a goes with --a, not with --data; leave it out"),

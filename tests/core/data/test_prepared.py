@@ -82,6 +82,39 @@ def test_pairs_reach_paired_and_formats_follow_the_direction(write: Write, direc
     assert [image.shape[1] for image in prepared.preview()] == [one.channels for one in prepared.formats()]
 
 
+@pytest.mark.parametrize(
+    ("crop", "multiple", "smallest", "message"),
+    [
+        (64, 256, {"downs": 256}, "use 256; or take fewer downs: --downs 6"),
+        (64, 256, {"downs": 512}, "use 256; or take fewer downs: --downs 5"),  # 6 downs need 128 pixels
+        (64, 256, {"layers": 256}, "use 256"),
+        (64, 96, {"downs": 96}, "use 96"),
+    ],
+)
+def test_the_number_of_downs_that_fits_is_offered(
+    crop: int, multiple: int, smallest: dict[str, int], message: str
+) -> None:
+    settings = attrs.evolve(SMALL, crop_size=crop, load_size=crop)
+    with pytest.raises(SettingsError) as caught:
+        prepare(RunSettings(), settings, batch_size=1, multiple=multiple, smallest=smallest)
+    assert str(caught.value) == f"crop_size (={crop}) must be a multiple of {multiple}; {message}"
+
+
+def test_how_images_with_both_sides_are_cut_is_said_once(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    prepared = prepare(RunSettings(data=write("train", 2, 24, 10)), SMALL, layout="paired", **NETS)
+    for _ in range(2):
+        for call in prepared:
+            call()
+    assert caplog.messages == ["pairs: images of 24x10 are cut into two of 12x10"]
+
+
+def test_two_folders_of_pairs_are_not_cut(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    root = write("trainA", 2)
+    write("trainB", 2)
+    prepare(RunSettings(data=root), SMALL, layout="paired", **NETS).batches()
+    assert caplog.messages == []
+
+
 def test_nothing_is_read_before_it_is_needed_and_nothing_twice(write: Write, tmp_path: Path) -> None:
     prepared = prepare(RunSettings(data=tmp_path / "later"), SMALL, layout="paired", **NETS)
     write("later", 0)
@@ -197,7 +230,11 @@ def test_streams_of_files_with_both_sides(parquet: Parquet) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"crop_size": 6, "load_size": 6}, r"crop_size \(=6\) must be a multiple of 4; use 4 or 8"),
+        (
+            {"crop_size": 6, "load_size": 6},
+            r"crop_size \(=6\) must be a multiple of 4; use 4 or 8; or take fewer downs: --downs 1$",
+        ),
+        ({"crop_size": 5, "load_size": 6}, r"crop_size \(=5\) must be a multiple of 4; use 4 or 8$"),
         ({"crop_size": 4}, r"crop_size \(=4\) must be at least 8 for these nets; or take fewer layers"),
         ({"crop_size": 12}, r"crop_size \(=12\) is larger than load_size \(=10\)"),
     ],

@@ -157,3 +157,9 @@ def test_bad_rows_stop_or_are_replaced_by_the_next_good_one() -> None:
     assert [message[:8] for message in bad] == ["row 1 of", "row 2 of"]
     with pytest.raises(DataError, match="none of the 2 images can be used; the first: row 1 of the dataset is not"):
         Rows(table(b"text", b"words"), read, skip_bad=True).load(1, CENTRE, [])
+
+
+def test_the_first_size_is_in_the_header() -> None:
+    read = RowReader(AS_IT_IS, (RGB,))
+    assert Rows(table(png(noise(1, 9, 5)), png(noise(2))), read).first_size() == (9, 5)
+    assert Rows(table(b"text", png(noise(2))), read).first_size() is None

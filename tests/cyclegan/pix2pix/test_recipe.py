@@ -77,6 +77,22 @@ def test_an_epoch_is_every_pair(folder: Folder) -> None:
     assert build(attrs.evolve(TINY, steps=7), run).length == 7
 
 
+def test_how_images_are_cut_is_said_with_what_cuts_none(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    run = RunSettings(data=folder(train=2))
+    build(TINY, run).data()
+    said = "pairs: images of 40x24 are cut into two of 20x24 (for colourisation of photographs: --colourise)"
+    assert caplog.messages == [said]
+    build(attrs.evolve(TINY, colourise=True), run).data()
+    assert caplog.messages == [said]
+
+
+def test_a_crop_for_fewer_downs_says_how_many() -> None:
+    settings = Settings(crop_size=64, load_size=64)
+    with pytest.raises(SettingsError, match="a multiple of 256; use 256; or take fewer downs: --downs 6$"):
+        build(settings, RunSettings())
+    build(attrs.evolve(settings, downs=6, steps=1), RunSettings())
+
+
 def test_nets_are_the_authors_by_default() -> None:
     with torch.device("meta"):
         large, small = make_nets(Settings()), make_nets(Settings(downs=7))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import I2IError, ModelError, SettingsError
+from i2i.errors import I2IError, ModelError, RunError, SettingsError
 from i2i.models import CONFIG, save
 from i2i.parts import Spec
 from i2i.registry import converter
@@ -74,7 +74,15 @@ def convert_files(name: str, files: Sequence[str | Path], out: str | Path) -> li
         raise SettingsError(f"which files? i2i convert {name} FILE... --out MODEL")
     found = [(file, key, net) for file, models in read for key, net in models.items()]
     folders = [Path(out)] if len(found) == 1 else _folders(found, Path(out))
-    return [Converted(file, net, save(net, folder)) for (file, _, net), folder in zip(found, folders, strict=True)]
+    return [Converted(file, net, _saved(net, folder)) for (file, _, net), folder in zip(found, folders, strict=True)]
+
+
+def _saved(net: nn.Module, folder: Path) -> Path:
+    try:
+        return save(net, folder)
+    except RunError as error:
+        said, _, _ = str(error).partition("; ")
+        raise RunError(f"{said}; choose another --out") from error
 
 
 def _converted(convert: Convert, file: Path) -> Mapping[str, nn.Module]:

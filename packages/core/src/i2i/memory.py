@@ -1,4 +1,4 @@
-"""How much memory training takes: one update is run on tensors without data, and what is alive is counted."""
+"""How much memory is taken: training or one pass is run on tensors without data, and what is alive is counted."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from i2i.checkpoint import restore_rng, rng_state
+from i2i.passes import whole
 from i2i.policy import Policy, Turn
 from i2i.step import Step, modules_of, trainable
 from i2i.tree import tree_map
@@ -85,6 +86,33 @@ def estimate(step: Step[Any, Any], nets: Any, batch: Any, policy: Policy | None 
     fake = FakeTensorMode(allow_non_fake_inputs=True, allow_fallback_kernels=False)
     with undrawn(), torch.device("cpu"), fake, Live() as live:
         return _count(live, step, _copied(nets), batch, policy)
+
+
+def pass_bytes(net: nn.Module, shape: Sequence[int], policy: Policy | None = None) -> int:
+    """Count the bytes that one pass of ``net`` takes on top of its weights, the images included.
+
+    As with `estimate`, nothing is computed or drawn, and ``net`` stays as it is.
+
+    Args:
+        net: a generator.
+        shape: of the images, ``(b, c, h, w)``.
+        policy: the precision.
+
+    Raises:
+        Exception: whatever a net raises that cannot do without values.
+
+    Example:
+        >>> from i2i import as_generator
+        >>> pass_bytes(as_generator(nn.Conv2d(3, 1, 1)), (1, 3, 10, 10))  # float32, of three and of one channel
+        1600
+    """
+    fake = FakeTensorMode(allow_non_fake_inputs=True, allow_fallback_kernels=False)
+    cpu = torch.device("cpu")
+    with undrawn(), cpu, torch.no_grad(), (policy or Policy()).autocast(cpu), fake, Live() as live:
+        copied = _copied(net)
+        weights = live.now
+        whole(copied, torch.empty(tuple(shape)))
+        return int(live.most) - int(weights)
 
 
 def _count(live: Live, step: Step[Any, Any], given: Any, batch: Any, policy: Policy) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from importlib import metadata
@@ -231,7 +232,8 @@ def _folder(model: str | Path) -> Path:
     try:
         return Path(snapshot_download(model, allow_patterns=[CONFIG, *WEIGHTS]))
     except (OSError, ValueError) as error:  # the base classes of all that the Hub client raises
-        reason = " ".join(str(error).split())[:200]
+        said = re.sub(r"\.? \(Request ID[^)]*\)", "", " ".join(str(error).split()))
+        reason = textwrap.shorten(re.split(r"[.,:;(] | for url", said)[0].rstrip("."), 80, placeholder=" ...")
         raise ModelError(
             f"{model}: no such folder, and no such model could be fetched from the Hub: {reason}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import count, pairwise, product
 from typing import NamedTuple
@@ -43,7 +44,7 @@ def in_tiles(net: nn.Module, image: Tensor, tile: int) -> Tensor:
     """Translate ``image`` tile by tile.
 
     An image that fits into one tile goes through whole. Of others, the statistics of the instance norms are taken once,
-    from the whole image shrunk to the size of a tile, and hold for all tiles. Tiles begin at multiples of the net's
+    from the whole image shrunk to the area of a tile, and hold for all tiles. Tiles begin at multiples of the net's
     ``multiple``, so that layers with strides fall on the same grid. They overlap by twice the net's ``reach``, and of
     each only the part is kept that does not see its edges: the result is that of one pass over the whole image with
     these statistics, to rounding. Where the reach is unknown or too large (`approximation`), tiles are blended over
@@ -95,7 +96,7 @@ def usable_tile(net: nn.Module, tile: int) -> int:
     multiple, smallest = getattr(net, "multiple", 1), getattr(net, "smallest", 1)
     least = -(-max(smallest, 2 * multiple) // multiple) * multiple
     if tile < least:
-        raise SettingsError(f"tile (={tile}) must be at least {least} for this net")
+        raise SettingsError(f"--tile (={tile}) must be at least {least} for this net")
     return -(-tile // multiple) * multiple
 
 
@@ -192,9 +193,9 @@ def _blended(starts: Sequence[int], tile: int) -> list[Share]:
     ]
 
 
-def _shrunk(image: Tensor, longest: int) -> Tensor:
-    """Resize ``image``, antialiased, to a longer side of ``longest``."""
-    scale = longest / max(image.shape[-2:])
+def _shrunk(image: Tensor, tile: int) -> Tensor:
+    """Resize ``image``, antialiased, to as many pixels as a tile has; one that has fewer stays as it is."""
+    scale = min(1.0, tile / math.prod(image.shape[-2:]) ** 0.5)
     size = [max(round(side * scale), 1) for side in image.shape[-2:]]
     # torch 2.14 resizes images that lie channels last wrongly where one side becomes a single pixel.
     exact = image.contiguous().to(torch.promote_types(image.dtype, torch.float32))

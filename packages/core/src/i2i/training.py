@@ -15,7 +15,7 @@ import torch
 from i2i.checkpoint import latest
 from i2i.engine import Run, best_device, fit, locked
 from i2i.entries import RecipeEntry
-from i2i.errors import RunError, SettingsError
+from i2i.errors import DataError, RunError, SettingsError
 from i2i.headroom import Planned, memory_line
 from i2i.net import place
 from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard
@@ -57,12 +57,15 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
     chosen = f"{precision} (auto)" if run.precision == "auto" else precision
     with locked(out):
         _out(entry, settings, run)  # once more: another run may have begun there meanwhile
-        resume = run.resume and _check_length(out, built.length)
+        trained = _trained(out, built.length) if run.resume else 0
         write_settings(out / "settings.toml", entry.name, run, settings)
-        print(f"training {name} on {device} in {chosen}: {out}", flush=True)
-        print(memory_line(Planned(entry, settings, run, built, nets, policy, device)), flush=True)
+        if trained == built.length:
+            print(f"{out} is already at {trained} of {trained} batches; for more: --steps N", flush=True)
+        else:
+            print(f"training {name} on {device} in {chosen}: {out}", flush=True)
+            print(memory_line(Planned(entry, settings, run, built, nets, policy, device)), flush=True)
         try:
-            return fit(
+            ended = fit(
                 built.step,
                 nets,
                 data,
@@ -70,21 +73,43 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
                 policy=policy,
                 observers=watching,
                 out=out,
-                resume=resume,
+                resume=trained > 0,
                 device=device,
             )
+        except DataError as error:
+            raise _with_way_on(error, out, skip_bad=run.skip_bad) from error
         except (KeyboardInterrupt, SystemExit):
             print(f"stopped; go on with: i2i train --resume --out {out}", file=sys.stderr)
             raise
+    if trained < built.length:
+        _say_what_next(ended, built, out)
+    return ended
+
+
+def _with_way_on(error: DataError, out: Path, *, skip_bad: bool) -> DataError:
+    """Return an error of the data that ended a run, with the command that goes on from what it had trained, if any."""
+    saved = latest(out)
+    if saved is None:  # the folder is as good as new: the same command begins anew in it
+        return error
+    flags = "--resume" if skip_bad else "--resume --skip-bad"
+    return DataError(f"{error}; {saved[0]} batches are saved, go on with: i2i train {flags} --out {out}")
+
+
+def _say_what_next(ended: Run, built: Recipe, out: Path) -> None:
+    models = [str(Path(out, "model", name)) for name in built.models(ended.average)]
+    if models:
+        print(f"saved for use: {', '.join(models)}; i2i translate {out} IMAGES --out DIR", flush=True)
 
 
 def _out(entry: RecipeEntry, settings: Any, run: RunSettings) -> Path:
     """Return the run's folder after checking that this run may use it."""
     if run.out is None:
         raise SettingsError("where to? name the folder of the run: --out RUN")
+    if run.out.is_file():
+        raise RunError(f"{run.out} is a file, not a folder; choose another --out")
     path = run.out / "settings.toml"
     if not run.resume:
-        if run.out.exists() and (not run.out.is_dir() or any(file.name not in _UNBEGUN for file in run.out.iterdir())):
+        if run.out.is_dir() and any(file.name not in _UNBEGUN for file in run.out.iterdir()):
             raise RunError(f"{run.out} is not empty; choose another --out, or go on with the run in it: --resume")
         return run.out
     if not path.is_file():
@@ -149,8 +174,8 @@ def _observers(name: str, built: Recipe, run: RunSettings, device: torch.device,
     return [*observers, checkpoints]
 
 
-def _check_length(out: Path, length: int) -> bool:
-    """Tell whether there is a checkpoint to go on from.
+def _trained(out: Path, length: int) -> int:
+    """Return how many batches the last checkpoint has behind it; 0 where there is none to go on from.
 
     Raises:
         SettingsError: the run shall be shorter than what is trained already.
@@ -160,4 +185,4 @@ def _check_length(out: Path, length: int) -> bool:
         raise SettingsError(
             f"{out} has {found[0]} batches behind it, more than the {length} asked for; take more steps"
         )
-    return found is not None
+    return 0 if found is None else found[0]

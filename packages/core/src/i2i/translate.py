@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from i2i.engine import backend_flags
-from i2i.errors import DataError, I2IError, SettingsError
+from i2i.errors import DataError, I2IError, OutOfMemoryError, SettingsError
 from i2i.files import writing
 from i2i.modes import as_in_training
 from i2i.passes import device_of, whole
 from i2i.pixels import PixelFormat, formats_of
 from i2i.policy import Policy, Precision
 from i2i.results import Job, plan
+from i2i.room import Room
 from i2i.shortage import IN_TRANSLATION, memory_suffices
 from i2i.tiles import in_tiles
 
@@ -97,7 +98,7 @@ def translate_files(
     Args:
         net: a generator.
         inputs: image files and folders of them.
-        out: the folder to write to.
+        out: the folder to write to; or the file, where one image file is given, by its suffix.
         size: the short side is resized to this before translation, the aspect kept; None: native size.
         batch_size: images in one pass.
         precision: see `translate`.
@@ -112,7 +113,7 @@ def translate_files(
 
     Raises:
         DataError: no images, a file that cannot be read (named), or a result that would overwrite its source.
-        OutOfMemoryError: an image is too large for the device or the host (named).
+        OutOfMemoryError: an image is too large for the device or the host (named); of large ones it is counted before.
         RunError: a result cannot be written.
         SettingsError: ``train_mode`` with ``tile`` or with several images in one pass; and see `translate`.
     """
@@ -120,12 +121,12 @@ def translate_files(
 
     mode = _mode(net, train_mode, batch_size, tile)
     jobs = plan(inputs, Path(out), formats_of(net)[1])
-    report = Report([], [])
+    report, room = Report([], []), Room(net, precision, tile)
     with tqdm(total=len(jobs), unit="image", desc="translate", disable=None) as bar:
-        read = _readable(jobs, net, size, skip_bad, report, bar)
+        read = _readable(jobs, net, room, size, skip_bad, report, bar)
         for batch in _equal_sized(read, batch_size):
             with mode():
-                made = _translated(net, batch, precision, tile)
+                made = _translated(net, room, batch, precision, tile)
             _write(batch, made, formats_of(net)[1], reference)
             report.written.extend(loaded.job.target for loaded in batch)
             bar.update(len(batch))
@@ -135,24 +136,41 @@ def translate_files(
 
 
 def _readable(
-    jobs: Iterable[Job], net: nn.Module, size: int | None, skip_bad: bool, report: Report, bar: tqdm[Never]
+    jobs: Iterable[Job], net: nn.Module, room: Room, size: int | None, skip_bad: bool, report: Report, bar: tqdm[Never]
 ) -> Iterator[Loaded]:
     """Read one image after the other; those that cannot be read are noted or raised."""
-    from i2i.data import read_image, to_tensor
+    from i2i.data import to_tensor
 
     reads, writes = formats_of(net)
     for job in jobs:
         try:
-            array = read_image(job.source, reads)
+            array = _read(job.source, reads, room, resized=size is not None)
         except DataError as error:
             if not skip_bad:
-                raise
+                raise DataError(f"{error}; --skip-bad passes over such files") from error
             report.skipped.append(str(error))
             bar.update(1)
             continue
         if size is not None:
             array = _scaled(array, size)
         yield Loaded(job, to_tensor(array, reads), array if writes.colours == "chroma" else None)
+
+
+def _read(source: Path, reads: PixelFormat, room: Room, *, resized: bool) -> NDArray[Any]:
+    from i2i.data import read_image
+    from i2i.data.channels import MisfitError
+    from i2i.data.images import read_header
+
+    try:
+        size, depth = read_header(source)
+        room.check_reading(size, depth, reads, resized=resized)
+        return read_image(source, reads)
+    except OutOfMemoryError as error:
+        raise OutOfMemoryError(f"{source}: {error}") from error
+    except DataError as error:
+        if isinstance(misfit := error.__cause__, MisfitError):
+            raise DataError(f"{source} {misfit.by_model}") from error
+        raise
 
 
 def _scaled(array: NDArray[Any], size: int) -> NDArray[Any]:
@@ -183,15 +201,16 @@ def _mode(
     if not train_mode:
         return nullcontext
     if tile is not None:
-        raise SettingsError("train_mode takes its statistics and its dropout for the whole image; leave out tile")
+        raise SettingsError("--train-mode takes its statistics and its dropout for the whole image; leave out --tile")
     if batch_size > 1:
-        raise SettingsError(f"train_mode would mix the statistics of {batch_size} images; use batch_size 1")
+        raise SettingsError(f"--train-mode would mix the statistics of {batch_size} images; use --batch-size 1")
     return lambda: as_in_training(net, seed=0)
 
 
-def _translated(net: nn.Module, batch: Sequence[Loaded], precision: Precision, tile: int | None) -> Tensor:
+def _translated(net: nn.Module, room: Room, batch: Sequence[Loaded], precision: Precision, tile: int | None) -> Tensor:
     height, width = batch[0].image.shape[-2:]
     try:
+        room.check((len(batch), *batch[0].image.shape))
         with memory_suffices(IN_TRANSLATION, lambda: f"{width}x{height} pixels"):
             return translate(net, torch.stack([loaded.image for loaded in batch]), precision=precision, tile=tile)
     except I2IError as error:

@@ -105,6 +105,7 @@ def frames_through(
     from i2i.data.channels import Stored, as_asked, file_channels
     from i2i.data.images import to_array, to_batch, written_channels
     from i2i.pixels import formats_of
+    from i2i.room import Room
     from i2i.shortage import IN_TRANSLATION, memory_suffices
     from i2i.translate import translate
 
@@ -113,8 +114,11 @@ def frames_through(
         if channels not in (1, 3):
             raise SettingsError(f"this model {verb} {channels} channels; a video has 3 (colour) or 1 (grey)")
 
+    room = Room(net, precision, tile)
+
     def run(frames: Sequence[Frame]) -> list[Frame]:
         height, width = frames[0].shape[:2]
+        room.check((len(frames), reads.channels, height, width), "frames of ")
         with memory_suffices(IN_TRANSLATION, lambda: f"frames of {width}x{height} pixels"):
             images = to_batch([as_asked(Stored(frame), reads) for frame in frames], reads)
             made = translate(net, images, precision=precision, tile=tile)

@@ -52,22 +52,24 @@ def _run(folder: Path) -> list[tuple[str, str]]:
     document = read_settings(path) if path.is_file() else None
     newest = latest(folder)
     checkpoints = sorted(path.name for path in folder.glob("checkpoints/step-*"))
+    models = [*run_models(folder).values(), *models_in(folder / "best").values()]
     rows = [
         ("run", str(folder)),
         ("recipe", (document.recipe or "unknown") if document else "none: trained from Python"),
         ("batches", f"{newest[0] if newest else 0}" + (f" of {_length(document)}" if document else "")),
         ("checkpoints", ", ".join(sorted(checkpoints, key=len)) or "none yet"),
-        ("models", ", ".join(str(path) for path in run_models(folder).values()) or "none yet"),
+        ("models", ", ".join(str(path) for path in models) or "none yet"),
     ]
-    given = {**document.run, **document.settings} if document else {}
-    rows += [(f"  {name}", str(value)) for name, value in given.items()]
     last = _last_row(folder / "metrics.jsonl")
     rows.append(("metrics", f"at batch {last.pop('batch')}" if last else "none yet"))
     rows += [(f"  {name}", f"{value:.6g}") for name, value in last.items()]
     best = _last_row(folder / "validation.jsonl", "best")
     if best:
         rows.append(("best validation", f"at batch {best.pop('batch')}: {folder / 'best'}"))
-    return rows + [(f"  {name}", f"{value:.6g}") for name, value in best.items() if name != "best"]
+    rows += [(f"  {name}", f"{value:.6g}") for name, value in best.items() if name != "best"]
+    given = {**document.run, **document.settings} if document else {}
+    rows += [("settings", "")] if given else []
+    return rows + [(f"  {name}", str(value)) for name, value in given.items()]
 
 
 def _length(document: Document) -> str:

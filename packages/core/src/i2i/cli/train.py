@@ -17,10 +17,11 @@ from i2i.settings import RunSettings
 from i2i.toml import Document, changed, read_settings
 
 USAGE = """usage: i2i train RECIPE --data DIR --out RUN [--config FILE.toml] [any setting]
+       i2i train --config FILE.toml --out RUN
        i2i train --resume --out RUN
 
 Train a recipe. `i2i train RECIPE --help` shows all settings, their meaning and defaults.
-Order: defaults < --config < flags. --resume takes all settings from the run.
+Order: defaults < --config < flags. A settings file may name the recipe too. --resume takes all settings from the run.
 """
 
 
@@ -33,8 +34,8 @@ def main(argv: Sequence[str]) -> int:
     named = argv[0] if argv and not argv[0].startswith("-") else None
     flags = argv[1:] if named else argv
     asked = any(flag in ("-h", "--help") for flag in flags)
-    if not named and (asked or "--resume" not in flags):
-        return _usage(asked or not argv)
+    if not named and (asked or not argv):
+        return _usage()
     entry, settings, run = arguments(named, flags, resume="--resume" in flags and not asked)
     from i2i.training import train
 
@@ -42,32 +43,38 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _usage(asked: bool) -> int:
+def _usage() -> int:
     entries = registry().tables.recipes.all()
-    if not asked:
-        known = ", ".join(entry.name for entry in entries)
-        raise SettingsError(f"name the recipe first: i2i train RECIPE ... (recipes: {known or 'none'})")
     print(USAGE + "\nrecipes:\n" + "\n".join(f"  {entry.name}  ({entry.distribution})" for entry in entries))
     return 0
 
 
 def arguments(named: str | None, flags: Sequence[str], *, resume: bool) -> tuple[RecipeEntry, Any, RunSettings]:
     """Return the recipe and its settings: defaults, then what a resumed run holds, then --config, then flags."""
+    config = _value(flags, "--config")
+    document = read_settings(Path(config)) if config else None
     saved = _saved(_value(flags, "--out")) if resume else None
     if saved and named and saved.recipe != named:
         raise RunError(f"{_value(flags, '--out')} is a run of {saved.recipe!r}, not of {named!r}; leave the recipe out")
-    entry = recipe(named or (saved and saved.recipe) or "")
+    entry = _recipe(named, saved, document)
     run, settings = RunSettings(), entry.settings()()
     if saved:
         run, settings = _with(saved, run, settings, f"{_value(flags, '--out')}/settings.toml")
-    config = _value(flags, "--config")
-    if config:
-        document = read_settings(Path(config))
+    if config and document:
         if document.recipe not in (None, entry.name):
             raise SettingsError(f"{config} is for recipe {document.recipe!r}, not for {entry.name!r}")
         run, settings = _with(document, run, settings, config)
     run, settings = parsed(entry, flags, run, _by_one_length(flags, settings))
     return entry, settings, run
+
+
+def _recipe(named: str | None, *documents: Document | None) -> RecipeEntry:
+    """Return the recipe that is named, or else that of the first file that names one."""
+    for name in (named, *(document.recipe for document in documents if document)):
+        if name:
+            return recipe(name)
+    known = ", ".join(registry().tables.recipes.names()) or "none"
+    raise SettingsError(f"name the recipe first: i2i train RECIPE ... (recipes: {known})")
 
 
 def _by_one_length(flags: Sequence[str], settings: Any) -> Any:
@@ -84,6 +91,8 @@ def _saved(out: str | None) -> Document:
     if out is None:
         raise RunError("--resume needs the run: --out RUN")
     path = Path(out, "settings.toml")
+    if Path(out).is_file():
+        raise RunError(f"{out} is a file, not the folder of a run")
     if not path.is_file():
         raise RunError(f"{out} is no run to resume (it has no settings.toml); leave --resume out to begin one there")
     return read_settings(path)

@@ -39,7 +39,7 @@ def translate(
     Args:
         model: a run, a model folder, or a Hub id such as owner/name.
         images: image files and folders of them; videos and GIFs, which keep frame times and sound.
-        out: folder for the results, or the file to write where one video is translated.
+        out: folder for the results, or the file to write where one image or video is translated.
         direction: which model of a run, for example b2a; the first (a2b) when left out.
         size: resize the short side to this before translation, keeping the aspect; native size when left out.
         tile: translate large images in tiles of this side, to save memory; colours may differ a little.
@@ -50,16 +50,17 @@ def translate(
         reference: cut decimals of the 8-bit result off, as the authors' code does, instead of rounding.
         train_mode: run the model as in training, with dropout and the statistics of each image, as pix2pix is tested.
     """
-    for name, value in (("size", size), ("batch_size", batch_size), ("tile", tile)):
+    for name, value in (("--size", size), ("--batch-size", batch_size)):
         if value is not None and value < 1:
             raise SettingsError(f"{name} (={value}) must be at least 1")
     if size is not None and size > _LARGEST:
-        raise SettingsError(f"size (={size}) must be at most {_LARGEST}")
+        raise SettingsError(f"--size (={size}) must be at most {_LARGEST}")
     if not images:
         raise SettingsError("which images? i2i translate MODEL IMAGE_OR_FOLDER... --out DIR")
     found = model_folder(model, direction)
     from i2i.models import load
     from i2i.policy import best_precision
+    from i2i.results import is_file
     from i2i.tiles import approximation
     from i2i.training import usable_device
     from i2i.translate import translate_files
@@ -68,7 +69,8 @@ def translate(
     videos = [path for path in images if is_video(path)]
     pictures = [path for path in images if not is_video(path)]
     if videos and train_mode:
-        raise SettingsError(f"train_mode is for images, not for videos such as {videos[0]}; leave it out")
+        raise SettingsError(f"--train-mode is for images, not for videos such as {videos[0]}; leave it out")
+    is_file(out, images)  # or it is said before the model is loaded that it cannot be
     films = targets(videos, out, alone=not pictures)
     place = usable_device(device)
     net = load(found, device=place)
@@ -93,7 +95,8 @@ def translate(
     )
     for line in report.skipped:
         print(f"i2i: skipped: {line}", file=sys.stderr)
-    print(f"{len(report.written)} images translated by {found}: {out}")
+    count = len(report.written)
+    print(f"{count} image{'s' * (count != 1)} translated by {found}: {out}")
 
 
 def _translate_videos(
@@ -132,6 +135,8 @@ def model_folder(model: str, direction: str | None) -> str:
     is_run = (folder / "settings.toml").is_file()
     models = run_models(folder) if is_run else models_in(folder)
     if not is_run and ("" in models or not models):
+        if direction is not None and models:
+            raise SettingsError(f"{model} is one model and has no directions; leave --direction out")
         if direction is not None:
             raise SettingsError(
                 f"--direction chooses a model of a run, and {model} is no run (it has no settings.toml)"

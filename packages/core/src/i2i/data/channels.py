@@ -14,6 +14,18 @@ from i2i.pixels import FULL_RANGE, Depth, PixelFormat
 _LUMA = (19595, 38470, 7471)
 
 
+class MisfitError(DataError):
+    """An image that can be read, but not as it is asked for.
+
+    Attributes:
+        by_model: what is said where a model reads it, whose settings are fixed; the message names those of training.
+    """
+
+    def __init__(self, has: str, training: str, model: str) -> None:
+        super().__init__(f"{has}{training}")
+        self.by_model = f"{has}, but this model reads {model}"
+
+
 class Stored(NamedTuple):
     """The pixels of a file.
 
@@ -45,8 +57,8 @@ def as_asked(stored: Stored, pixels: PixelFormat) -> NDArray[Any]:
     there is no channel for it. No other numbers of channels are made of one another.
 
     Raises:
-        DataError: another number of channels, values that are not finite or outside the range, or another depth than
-            that of the range; the message says what the image has, without its name.
+        MisfitError: another number of channels, values outside the range, or another depth than that of the range.
+        DataError: values that are not finite; the message says what the image has, without its name.
     """
     array, wanted = upright(stored.array, stored.orientation), file_channels(pixels)
     found = array.shape[2]
@@ -58,7 +70,8 @@ def as_asked(stored: Stored, pixels: PixelFormat) -> NDArray[Any]:
         array = luma(array)
     if array.shape[2] != wanted:
         has = f"has {found} channel{'s' * (found > 1)}"
-        raise DataError(f"{has} where {wanted} are read; --channels {found} trains with all of them")
+        read = f"{wanted} channel{'s' * (wanted > 1)}"
+        raise MisfitError(has, f" where {wanted} are read; --channels {found} trains with all of them", read)
     _check_levels(array, pixels)
     return array
 
@@ -121,9 +134,11 @@ def _like(values: NDArray[np.float32], array: NDArray[Any]) -> NDArray[Any]:
 def _check_levels(array: NDArray[Any], pixels: PixelFormat) -> None:
     if pixels.range is not None and depth_of(array) != pixels.depth:
         low, high = pixels.range
-        raise DataError(
-            f"has {depth_of(array)} bits per channel, but the range {low:g} {high:g} is one of "
-            f"{pixels.depth} bits; take images of one depth, or leave --range-a (--range-b) out"
+        raise MisfitError(
+            f"has {depth_of(array)} bits per channel",
+            f", but the range {low:g} {high:g} is one of {pixels.depth} bits; "
+            "take images of one depth, or leave --range-a (--range-b) out",
+            f"{pixels.depth} bits, from {low:g} to {high:g}",
         )
     if array.dtype != np.float32:
         return
@@ -132,7 +147,9 @@ def _check_levels(array: NDArray[Any], pixels: PixelFormat) -> None:
         count = array.size - int(np.isfinite(array).sum())
         raise DataError(f"has {count} values that are not finite; replace them")
     if pixels.range is None and (low < 0 or high > 1):
-        raise DataError(
-            f"has values from {low:g} to {high:g}, but floats are read as 0 to 1; "
-            f"name the levels that become -1 and 1, for example --range-a {low:g} {high:g} (--range-b for B)"
+        raise MisfitError(
+            f"has values from {low:g} to {high:g}",
+            ", but floats are read as 0 to 1; "
+            f"name the levels that become -1 and 1, for example --range-a {low:g} {high:g} (--range-b for B)",
+            "floats from 0 to 1",
         )

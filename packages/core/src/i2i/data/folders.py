@@ -86,6 +86,7 @@ def find_pairs(a: str | Path | Sequence[str | Path], b: str | Path | Sequence[st
     if any(alone):
         raise DataError(
             f"the images of A and B must have the same names (suffixes do not count): {'; '.join(filter(None, alone))}"
+            "; rename them, and put those that have no partner somewhere else"
         )
     return [(path, named_b[name]) for name, path in named_a.items()]
 

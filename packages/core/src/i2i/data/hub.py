@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from i2i.errors import DataError
@@ -12,12 +16,17 @@ if TYPE_CHECKING:
 
 Table: TypeAlias = "Dataset | IterableDataset"
 
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_HUB_REMEDY = "there is no such folder here either: check the name and the connection to the Hub, or name a folder"
+_NOISY = ("huggingface_hub", "datasets")  # what they log while they try again and again
+
 
 def load_split(name: str, *, subset: str | None = None, split: str = "train", streaming: bool = False) -> Table:
     """Load one split.
 
     Args:
-        name: an id on the Hub, ``owner/name``, or a folder with Parquet files, images, archives of images, ...
+        name: a folder with Parquet files, images, archives of images, ...; or, where there is no such folder, an id on
+            the Hub, ``owner/name`` (the old ids without an owner are not looked for: a mistyped folder looks like one).
         subset: the configuration, where there are several.
         split: its name.
         streaming: read it as it is needed; else all of it is fetched first and kept in the cache of ``datasets``.
@@ -25,14 +34,33 @@ def load_split(name: str, *, subset: str | None = None, split: str = "train", st
     Raises:
         DataError: it cannot be loaded; what ``datasets`` says of it is in the message.
     """
+    on_hub = not Path(name).exists()
+    if on_hub and not _HUB_ID.fullmatch(name):
+        raise DataError(f"--dataset {name}: no such folder; a dataset of the Hub is named owner/name")
     import datasets
 
     try:
-        return datasets.load_dataset(name, subset, split=split, streaming=streaming)
+        with _quiet():
+            return datasets.load_dataset(name, subset, split=split, streaming=streaming)
     except Exception as error:  # builders raise errors of any kind
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
         asked = f"--dataset {name} --split {split}" + (f" --subset {subset}" if subset else "")
-        raise DataError(f"{asked} cannot be loaded: {reason}") from error
+        remedy = f"; {_HUB_REMEDY}" if on_hub and isinstance(error, OSError) else ""
+        raise DataError(f"{asked} cannot be loaded: {reason}{remedy}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let only errors be logged: what cannot be reached is said in one line, once they have given up."""
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def is_stream(table: object) -> TypeGuard[IterableDataset]:

@@ -254,7 +254,7 @@ def write_image(
         array = to_array(image, pixels, source=source, reference=reference)
     except DataError as error:
         raise DataError(f"cannot write {path}: {error}") from error
-    _check_suffix(Path(path), array.shape[2], pixels.depth)
+    check_suffix(Path(path), array.shape[2], pixels.depth)
     if array.shape[2] in _MODES and pixels.depth == 8:
         picture = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
         picture.save(path, quality=_JPEG_QUALITY)
@@ -301,7 +301,12 @@ def _completed(image: Tensor, pixels: PixelFormat, source: NDArray[Any] | None) 
     return lab_to_rgb(torch.cat((rgb_to_lab(rgb)[:1], image * _CHROMA))) * 2 - 1
 
 
-def _check_suffix(path: Path, channels: int, depth: int) -> None:
+def check_suffix(path: Path, channels: int, depth: int) -> None:
+    """Check that a file of this name can hold such an image.
+
+    Raises:
+        DataError: its suffix is that of no image format, or of one that does not hold it.
+    """
     suffix = path.suffix.lower()
     if suffix not in Image.registered_extensions():
         raise DataError(f"cannot write {path}: {path.suffix or 'no suffix'} is no image format; use .png or .jpg")

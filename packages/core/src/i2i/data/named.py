@@ -76,6 +76,10 @@ def _table(run: RunSettings, name: str, split: str, layout: Layout) -> Table:
 
 
 def _check(run: RunSettings, layout: Layout) -> None:
+    sources = {"--data": run.data, "--a / --b": run.a or run.b, "--dataset": run.dataset}
+    named = [name for name, value in sources.items() if value]
+    if len(named) > 1:
+        raise DataError(f"{' and '.join(named)} both name images; use one or the other")
     for one, other in (("a", "b"), ("held_out_a", "held_out_b")):
         there, missing = (one, other) if getattr(run, one) else (other, one)
         if layout == "one" and getattr(run, other):
@@ -84,10 +88,6 @@ def _check(run: RunSettings, layout: Layout) -> None:
             raise DataError(
                 f"{flag(there)} names a folder, {flag(missing)} does not; name one or more folders of both domains"
             )
-    sources = {"--data": run.data, "--a / --b": run.a, "--dataset": run.dataset}
-    named = [name for name, value in sources.items() if value]
-    if len(named) > 1:
-        raise DataError(f"{' and '.join(named)} both name images; use one or the other")
     if not named:
         raise DataError(
             f"which images? name a folder with {_EXPECTED[layout]} by --data DIR, or two by --a DIR --b DIR, "

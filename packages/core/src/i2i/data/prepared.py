@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -25,6 +26,8 @@ from i2i.values import Pair
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
+
+log = logging.getLogger("i2i.data")
 
 T = TypeVar("T", "Dataset", "IterableDataset")
 _SHOWN = 4  # pairs in the preview
@@ -76,7 +79,7 @@ def prepare(
         SettingsError: a crop that the nets would refuse.
     """
     if settings.preprocess not in ("none", "scale_width"):
-        check_multiple(settings.crop_size, multiple)
+        _check_crop(settings.crop_size, multiple, smallest)
         for name, side in smallest.items():
             if settings.crop_size < side:
                 raise SettingsError(
@@ -91,6 +94,22 @@ def prepare(
         held_out=functools.cache(data.held_out),
         formats=functools.cache(data.formats),
     )
+
+
+def _check_crop(crop: int, multiple: int, smallest: Mapping[str, int]) -> None:
+    """Check that the nets accept the crop; of nets that halve it ``downs`` times, say how many downs would do."""
+    try:
+        check_multiple(crop, multiple)
+    except SettingsError as error:
+        least = smallest.get("downs")
+        if least is None or multiple.bit_count() != 1:
+            raise
+        # Each down less halves both the multiple and the least side.
+        fewer = range(multiple.bit_length() - 2, 0, -1)
+        fit = [downs for downs in fewer if crop % 2**downs == 0 and crop * multiple >= least * 2**downs]
+        if not fit:
+            raise
+        raise SettingsError(f"{error}; or take fewer downs: --downs {fit[0]}") from error
 
 
 @attrs.frozen(slots=False)
@@ -109,8 +128,17 @@ class _Data:
         if is_stream(named):
             return self._stream(named)
         parts = self._parts(named, self.transforms, self.settings.max_images)
+        if parts[0].sides == "halves":
+            self._say_how_cut(parts[0].first_size())
         order = training_order(max(map(len, parts)), self.batch_size, self.run.seed, serial=self.settings.serial)
         return Batches(Reader(parts, self._stack, order), self.run.workers)
+
+    def _say_how_cut(self, size: tuple[int, int] | None) -> None:
+        if size is None:
+            return
+        width, height = size
+        colours = " (for colourisation of photographs: --colourise)" if hasattr(self.settings, "colourise") else ""
+        log.warning("pairs: images of %dx%d are cut into two of %dx%d%s", width, height, width // 2, height, colours)
 
     def preview(self) -> Pair:
         named = find_held_out(self.run, self.layout) or self._named

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 from numpy.typing import NDArray
 
 from i2i.data.channels import file_channels, luma
+from i2i.data.deep import Header
 from i2i.data.images import open_image, read_header
 from i2i.data.transforms import Draw, Picture, TransformSettings, as_array, size_of, transform
 from i2i.errors import DataError
@@ -113,8 +115,12 @@ def header_depth(cell: Cell, place: str) -> Depth:
     Raises:
         DataError: there is no image, or it cannot be read.
     """
+    return _header(cell, place).depth
+
+
+def _header(cell: Cell, place: str) -> Header:
     name = (cell or {}).get("path") or place
-    return read_header(_source(cell, name), name=name).depth
+    return read_header(_source(cell, name), name=name)
 
 
 def _source(cell: Cell, name: str) -> str | bytes:
@@ -146,9 +152,17 @@ class Rows:
 
     def __init__(self, table: Dataset, read: RowReader, *, skip_bad: bool = False) -> None:
         self._table, self._read, self._skip_bad = table, read, skip_bad
+        self.sides = read.sides
 
     def __len__(self) -> int:
         return len(self._table)
+
+    def first_size(self) -> tuple[int, int] | None:
+        """Return the (width, height) of the first image, from its header; None where that cannot be read."""
+        cell = next(iter(self._table[0].values()))
+        with suppress(DataError):
+            return _header(cell, "row 0 of the dataset").size
+        return None
 
     def load(self, index: int, draw: Draw, bad: list[str]) -> tuple[NDArray[Any], ...]:
         """Return the images of row ``index``.
