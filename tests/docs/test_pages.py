@@ -173,7 +173,9 @@ def test_what_a_resumed_run_may_change_is_listed(page):
 
 
 def test_make_help_lists_every_target():
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "-s", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     text = (ROOT / "Makefile").read_text("utf-8")
     phony = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()
     assert [line.split()[0] for line in listed.splitlines()] == [
