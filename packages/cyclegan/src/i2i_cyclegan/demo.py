@@ -52,7 +52,7 @@ SETTINGS = Settings(
     discriminator_layers=2,
     lr=1e-3,
 )
-"""What learns on small crops in two minutes: a U-Net, whose skips bring brightness and detail back."""
+"""What learns on small crops in a few minutes: a U-Net, whose skips bring brightness and detail back."""
 
 
 def thermal(colours: Colours) -> Colours:

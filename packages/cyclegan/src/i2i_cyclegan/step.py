@@ -56,7 +56,7 @@ def generator_weights(settings: Settings) -> dict[str, float]:
         "identity_b": s.cycle_weight_b * s.identity_weight,
         "identity_a": s.cycle_weight_a * s.identity_weight,
     }
-    return _wanted(weights)
+    return wanted(weights)
 
 
 def discriminator_weights(settings: Settings) -> dict[str, float]:
@@ -65,7 +65,7 @@ def discriminator_weights(settings: Settings) -> dict[str, float]:
         return {}
     penalty, r1_weight = settings.penalty, settings.r1_weight
     weights = {"a": 0.5, "b": 0.5, "penalty_a": penalty, "penalty_b": penalty, "r1_a": r1_weight, "r1_b": r1_weight}
-    return _wanted(weights)
+    return wanted(weights)
 
 
 def make_step(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]:
@@ -129,8 +129,8 @@ def _translate(terms: Mapping[str, float], n: Nets, x: Pair) -> Shared:
         "fake_a": x.b if terms.keys() & {"adv_a", "cycle_b"} else None,
         "same_a": x.a if "identity_a" in terms else None,
     }
-    wanted = {name: image for name, image in images.items() if image is not None}
-    return _into("b", n.G, wanted) | _into("a", n.F, wanted)
+    needed = {name: image for name, image in images.items() if image is not None}
+    return _into("b", n.G, needed) | _into("a", n.F, needed)
 
 
 def _into(domain: str, net: nn.Module, images: Mapping[str, Tensor]) -> dict[str, Translation]:
@@ -139,5 +139,6 @@ def _into(domain: str, net: nn.Module, images: Mapping[str, Tensor]) -> dict[str
     return dict(zip(names, made, strict=True))
 
 
-def _wanted(weights: Mapping[str, float]) -> dict[str, float]:
+def wanted(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights of the terms that are not left out."""
     return {name: weight for name, weight in weights.items() if weight > 0}

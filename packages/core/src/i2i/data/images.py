@@ -17,7 +17,7 @@ from torch import Tensor
 from i2i.data import deep
 from i2i.data.channels import Stored, as_asked, file_channels, levels_of
 from i2i.data.deep import Header
-from i2i.data.lab import lab_to_rgb, rgb_to_lab
+from i2i.data.lab import CHROMA, LIGHTNESS, lab_to_rgb, rgb_to_lab
 from i2i.data.transforms import Picture, as_array, resize
 from i2i.errors import DataError
 from i2i.pixels import FULL_RANGE, PixelFormat
@@ -26,7 +26,6 @@ _MODES = {1: "L", 3: "RGB"}
 _TYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _JPEG_QUALITY = 95
 _MOST_OF_PILLOW = 4  # channels
-_CHROMA, _LIGHTNESS = 110.0, 50.0
 
 
 def read_image(
@@ -188,7 +187,7 @@ def to_batch(images: Sequence[NDArray[Any]], pixels: PixelFormat = PixelFormat()
     if pixels.colours == "stored":
         return batch
     lab = rgb_to_lab((batch + 1) / 2)
-    return lab[:, :1] / _LIGHTNESS - 1 if pixels.colours == "lightness" else lab[:, 1:] / _CHROMA
+    return lab[:, :1] / LIGHTNESS - 1 if pixels.colours == "lightness" else lab[:, 1:] / CHROMA
 
 
 def _half_and_shift(levels: tuple[float, float]) -> tuple[float, float]:
@@ -291,14 +290,14 @@ def _completed(image: Tensor, pixels: PixelFormat, source: NDArray[Any] | None) 
     if pixels.colours == "stored":
         return image
     if pixels.colours == "lightness":
-        lightness = (image + 1) * _LIGHTNESS
+        lightness = (image + 1) * LIGHTNESS
         return lab_to_rgb(torch.cat((lightness, torch.zeros_like(image).expand(2, -1, -1))))[:1] * 2 - 1
     if source is None or image.shape[0] != 2:
         raise DataError("chroma needs two channels and the image with its lightness as source")
     colours = resize(source, (image.shape[2], image.shape[1]))
     levels = PixelFormat(depth=pixels.depth, range=pixels.range)
     rgb = (to_tensor(colours if colours.shape[2] == 3 else np.repeat(colours[..., :1], 3, axis=2), levels) + 1) / 2
-    return lab_to_rgb(torch.cat((rgb_to_lab(rgb)[:1], image * _CHROMA))) * 2 - 1
+    return lab_to_rgb(torch.cat((rgb_to_lab(rgb)[:1], image * CHROMA))) * 2 - 1
 
 
 def check_suffix(path: Path, channels: int, depth: int) -> None:

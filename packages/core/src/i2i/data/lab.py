@@ -8,6 +8,8 @@ from torch import Tensor
 # IEC 61966-2-1: linear sRGB to XYZ; the white of D65.
 _TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
+#: What L - 50, and a and b, are divided by to become numbers from -1 to 1 for networks.
+LIGHTNESS, CHROMA = 50.0, 110.0
 _BEND = 6 / 29  # where the cube root of CIE 1976 goes over into a straight line
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import i2i.data
-from i2i.data.lab import lab_to_rgb
+from i2i.data.lab import CHROMA, LIGHTNESS, lab_to_rgb
 from i2i.recipes import Evaluation, Recipe
 from i2i.settings import RunSettings
 from i2i.values import Pair
@@ -87,7 +87,7 @@ def to_rgb(lightness: Tensor, chroma: Tensor) -> Tensor:
         >>> to_rgb(torch.ones(1, 1, 1, 1), torch.zeros(1, 2, 1, 1)).flatten().round().tolist()
         [1.0, 1.0, 1.0]
     """
-    lab = torch.cat(((lightness + 1) * 50, chroma * 110), dim=1)
+    lab = torch.cat(((lightness + 1) * LIGHTNESS, chroma * CHROMA), dim=1)
     return lab_to_rgb(lab.float()) * 2 - 1
 
 

@@ -25,6 +25,7 @@ from i2i_cyclegan.discriminators import ImageDiscriminator
 from i2i_cyclegan.generators import ImageGenerator
 from i2i_cyclegan.pix2pix.settings import Settings
 from i2i_cyclegan.rates import adam
+from i2i_cyclegan.step import wanted
 
 
 class Nets(NamedTuple):
@@ -71,7 +72,7 @@ def _translate(n: Nets, x: Pair) -> Shared:
 
 def _generator(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]:
     criterion = getattr(losses, settings.criterion)
-    weights = _wanted({"adv": settings.adversarial_weight, "l1": settings.l1_weight})
+    weights = wanted({"adv": settings.adversarial_weight, "l1": settings.l1_weight})
 
     def loss(n: Nets, x: Pair, shared: Shared) -> dict[str, Tensor]:
         terms: dict[str, Callable[[], Tensor]] = {
@@ -85,7 +86,7 @@ def _generator(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]:
 
 def _discriminator(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]:
     criterion = getattr(losses, settings.criterion)
-    weights = _wanted({"real_or_fake": 0.5, "penalty": settings.penalty, "r1": settings.r1_weight})
+    weights = wanted({"real_or_fake": 0.5, "penalty": settings.penalty, "r1": settings.r1_weight})
 
     def loss(n: Nets, x: Pair, shared: Shared) -> dict[str, Tensor]:
         true = torch.cat((x.a, x.b), dim=1)
@@ -103,7 +104,3 @@ def _discriminator(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]
         return {name: terms[name]() for name in weights}
 
     return player(lambda n: n.D, loss, adam(settings), weights=weights, lr=lr)
-
-
-def _wanted(weights: dict[str, float]) -> dict[str, float]:
-    return {name: weight for name, weight in weights.items() if weight > 0}
