@@ -10,12 +10,13 @@ import attrs
 import pytest
 import torch
 
-from i2i import headroom
-from i2i.headroom import Planned, free_memory, memory_line
+from i2i import shortage
+from i2i.headroom import Planned, memory_line
 from i2i.memory import estimate
 from i2i.policy import Policy
 from i2i.registry import recipe
 from i2i.settings import RunSettings
+from i2i.shortage import free_memory
 from i2i.values import Single
 
 CODE = """
@@ -86,7 +87,7 @@ def free(tmp_path, monkeypatch):
         path.write_text(
             f"MemTotal:       99999999 kB\nMemFree:  12 kB\nMemAvailable:   {size // 1024} kB\nBuffers: 1 kB\n"
         )
-        monkeypatch.setattr(headroom, "_MEMINFO", path)
+        monkeypatch.setattr(shortage, "_MEMINFO", path)
 
     return set_to
 
@@ -112,7 +113,7 @@ def test_a_run_that_fits(planned, free):
 
 
 def test_unknown_free_memory(planned, monkeypatch, tmp_path):
-    monkeypatch.setattr(headroom, "_MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(shortage, "_MEMINFO", tmp_path / "none")
     assert memory_line(planned()).endswith(")")
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i import as_generator, headroom
+from i2i import as_generator, shortage
 from i2i.errors import OutOfMemoryError
 from i2i.memory import pass_bytes
 from i2i.pixels import PixelFormat
@@ -20,7 +20,7 @@ def free(tmp_path, monkeypatch):
     def set_to(size):
         path = tmp_path / "meminfo"
         path.write_text("" if size is None else f"MemAvailable:   {size // 1024} kB\n")
-        monkeypatch.setattr(headroom, "_MEMINFO", path)
+        monkeypatch.setattr(shortage, "_MEMINFO", path)
 
     return set_to
 

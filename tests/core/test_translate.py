@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import color
 from torch import Tensor, nn
 
-from i2i import as_generator, headroom
+from i2i import as_generator, shortage
 from i2i.errors import CompositionError, DataError, OutOfMemoryError, RunError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i.translate import translate, translate_files
@@ -418,7 +418,7 @@ def test_a_file_that_does_not_hold_the_result(tmp_path) -> None:
 def test_an_image_without_room_is_named_before_the_pass(tmp_path, monkeypatch) -> None:
     picture(tmp_path / "x.png", 1500, 1400)
     (tmp_path / "meminfo").write_text("MemAvailable:   20000 kB\n")
-    monkeypatch.setattr(headroom, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(shortage, "_MEMINFO", tmp_path / "meminfo")
     net = Seeing().eval()
     with pytest.raises(OutOfMemoryError, match=r"x\.png: 1500x1400 pixels need 30\.0 MiB to be read, but 19\.5 MiB"):
         translate_files(net, [tmp_path / "x.png"], tmp_path / "out")

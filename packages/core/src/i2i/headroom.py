@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import attrs
@@ -18,12 +16,11 @@ from i2i.memory import Estimate, estimate, undrawn
 from i2i.policy import Policy
 from i2i.recipes import Recipe
 from i2i.settings import RunSettings
-from i2i.shortage import binary_size
+from i2i.shortage import binary_size, free_memory
 from i2i.tree import leaves, tree_map
 
 # Kernels need room to work in and allocators lose some, up to a third was seen: this share of what is free is used.
 _USABLE = 0.75
-_MEMINFO = Path("/proc/meminfo")
 
 
 class Change(NamedTuple):
@@ -170,17 +167,6 @@ def _training_batch(recipe: Recipe, settings: Any) -> Any:
     if size is None:
         return preview
     return tree_map(lambda leaf: leaf[:1].expand(size, *leaf.shape[1:]) if isinstance(leaf, Tensor) else leaf, preview)
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that can still be taken on ``device``; None where that is unknown."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by our own allocator
-        return int(torch.cuda.mem_get_info(device)[0] + unused)
-    if device.type == "cpu" and _MEMINFO.is_file():
-        found = re.search(r"^MemAvailable:\s+(\d+) kB$", _MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
-        return None if found is None else int(found[1]) * 1024
-    return None
 
 
 def _fits(needed: Estimate, free: int) -> bool:

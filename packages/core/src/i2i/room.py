@@ -11,7 +11,7 @@ from i2i.errors import OutOfMemoryError
 from i2i.passes import device_of, extent
 from i2i.pixels import Depth, PixelFormat, formats_of
 from i2i.policy import Policy, Precision
-from i2i.shortage import binary_size
+from i2i.shortage import binary_size, free_memory
 from i2i.tiles import usable_tile
 
 _SMALL = 2_000_000  # pixels; fewer are not counted
@@ -48,8 +48,6 @@ class Room:
         Raises:
             OutOfMemoryError: it does not.
         """
-        from i2i.headroom import free_memory
-
         width, height = size
         if width * height <= _SMALL:
             return
@@ -71,8 +69,6 @@ class Room:
         Raises:
             OutOfMemoryError: they do not; the message names what needs less.
         """
-        from i2i.headroom import free_memory
-
         number, channels, height, width = shape
         if tuple(shape) in self._checked or number * height * width <= _SMALL:
             return

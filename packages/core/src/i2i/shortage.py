@@ -1,16 +1,20 @@
-"""When memory runs out: one line that says what needs less."""
+"""What is free, and when memory runs out: one line that says what needs less."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import torch
 
 from i2i.errors import OutOfMemoryError
 
 IN_TRAINING = "--recompute (also with --resume), --accumulate, --precision bf16, a smaller --batch-size or --crop-size"
 IN_TRANSLATION = "--tile 512 or less, --precision bf16, a smaller --batch-size or --size"
 
+_MEMINFO = Path("/proc/meminfo")
 _SIGNS = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|_ALLOC_FAILED", re.IGNORECASE)
 _ASKED = re.compile(r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)", re.IGNORECASE)
 
@@ -39,6 +43,17 @@ def memory_suffices(remedies: str, where: Callable[[], str]) -> Iterator[None]:
         if not isinstance(error, MemoryError) and _SIGNS.search(str(error)) is None:
             raise
         raise OutOfMemoryError(f"{where()}: out of memory{_asked(str(error))}; what needs less: {remedies}") from error
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that can still be taken on ``device``; None where that is unknown."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by our own allocator
+        return int(torch.cuda.mem_get_info(device)[0] + unused)
+    if device.type == "cpu" and _MEMINFO.is_file():
+        found = re.search(r"^MemAvailable:\s+(\d+) kB$", _MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
+        return None if found is None else int(found[1]) * 1024
+    return None
 
 
 def binary_size(size: float) -> str:
