@@ -18,71 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import authors
 
 from i2i.settings import RunSettings, flag
 from i2i_cyclegan.pix2pix.settings import Settings as Pix2PixSettings
 from i2i_cyclegan.settings import Settings
+from i2i_singan.settings import Settings as SinGanSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("command-line.md", "cyclegan.md", "pix2pix.md", "benchmarks.md", "evidence.md", "when-it-fails.md")
+PAGES = (
+    "command-line.md",
+    "cyclegan.md",
+    "pix2pix.md",
+    "singan.md",
+    "benchmarks.md",
+    "evidence.md",
+    "when-it-fails.md",
+)
 NOT_MEASURED = "not measured"
 #: what the steps across the borders of tiles are compared with
 SEAMS = {"seam": "seam", "elsewhere": "the same away from borders", "same_statistics": "seam, same statistics"}
-
-#: the authors' options with the same meaning
-AUTHORS = {
-    "steps": "none",
-    "epochs": "`n_epochs` + `n_epochs_decay`",
-    "batch_size": "`batch_size`",
-    "load_size": "`load_size`",
-    "crop_size": "`crop_size`",
-    "preprocess": "`preprocess`",
-    "flip": "`no_flip`",
-    "serial": "`serial_batches`",
-    "max_images": "`max_dataset_size`",
-    "channels": "`input_nc`, `output_nc`",
-    "channels_a": "`input_nc`",
-    "channels_b": "`output_nc`",
-    "range_a": "none",
-    "range_b": "none",
-    "alpha": "none; always dropped",
-    "generator": "`netG`",
-    "base_width": "`ngf`",
-    "blocks": "in `netG`: `resnet_6blocks`, `resnet_9blocks`",
-    "downs": "in `netG`: `unet_128` has 7, `unet_256` has 8",
-    "norm": "`norm`",
-    "padding": "none; always reflect",
-    "dropout": "`no_dropout`; 0.5 where it is on",
-    "recompute": "none",
-    "discriminator": "`netD`",
-    "direction": "`direction`",
-    "colourise": "`model colorization`",
-    "l1_weight": "`lambda_L1`",
-    "discriminator_lr": "none; always `lr`",
-    "discriminator_width": "`ndf`",
-    "discriminator_layers": "`n_layers_D`",
-    "discriminator_norm": "`norm`",
-    "init": "`init_type`",
-    "init_gain": "`init_gain`",
-    "criterion": "`gan_mode`; `wgan` is `wgangp`",
-    "gradient_penalty": "none; never applied",
-    "adversarial_weight": "none; always 1",
-    "r1_weight": "none",
-    "cycle_weight_a": "`lambda_A`",
-    "cycle_weight_b": "`lambda_B`",
-    "identity_weight": "`lambda_identity`",
-    "pool_size": "`pool_size`",
-    "lr": "`lr`",
-    "beta1": "`beta1`",
-    "schedule": "`lr_policy`",
-    "decay_start": "`n_epochs` / (`n_epochs` + `n_epochs_decay`)",
-    "decay_epochs": "`lr_decay_iters`",
-    "plateau_patience": "none; always 5, on a metric of 0",
-    "plateau_factor": "none; always 0.2",
-    "warm_up": "none",
-    "reference": "none",
-}
 
 #: what the tables of demos show, and what it is called in their results
 DEMO_COLUMNS = {
@@ -154,9 +110,9 @@ def run_settings() -> list[str]:
     return table(["setting", "default", "meaning"], rows)
 
 
-def recipe_settings(record: type[Any] = Settings) -> list[str]:
+def recipe_settings(record: type[Any] = Settings, authors: Mapping[str, str] = authors.CYCLEGAN) -> list[str]:
     """Return the table of a recipe's settings, with the authors' options."""
-    rows = [(f"`{name}`", default, words, AUTHORS[field]) for field, name, default, words in settings_rows(record)]
+    rows = [(f"`{name}`", default, words, authors[field]) for field, name, default, words in settings_rows(record)]
     return table(["setting", "default", "meaning", "authors' option"], rows)
 
 
@@ -330,6 +286,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "run-settings": run_settings,
     "cyclegan-settings": recipe_settings,
     "pix2pix-settings": functools.partial(recipe_settings, Pix2PixSettings),
+    "singan-settings": functools.partial(recipe_settings, SinGanSettings, authors.SINGAN),
     "benchmarks-cpu": benchmarks_cpu,
     "evidence-demo": evidence_demo,
     "evidence-demo-pix2pix": functools.partial(evidence_demo, "pix2pix"),

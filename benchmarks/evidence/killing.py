@@ -19,18 +19,23 @@ import numpy as np
 
 STEPS = 45
 EVERY = 7  # batches between two checkpoints
-COMMON = (
-    f"--steps {STEPS} --log-every 1 --checkpoint-every {EVERY} --sample-every 20 --device cpu "
-    "--load-size 18 --crop-size 16 --base-width 4 --discriminator-width 4 --discriminator-layers 1"
-)
+COMMON = f"--log-every 1 --checkpoint-every {EVERY} --sample-every 20 --device cpu --seed 5 --base-width 4"
+CYCLEGAN = f"cyclegan --steps {STEPS} --load-size 18 --crop-size 16 --discriminator-width 4 --discriminator-layers 1"
+SCALES = 5  # of the pyramid of SinGAN below
+SINGAN = f"singan --steps {STEPS // SCALES} --min-size 12 --max-size 22 --scale-factor 0.8"
 KINDS: Mapping[str, str] = {
-    "resnet": "--blocks 1 --dropout 0.3 --pool-size 3 --precision fp32",
-    "unet": "--generator unet --downs 2 --norm batch --discriminator-norm batch --pool-size 5 --batch-size 2 "
-    "--average 0.9 --accumulate 2 --precision fp32",
-    "wgan": "--blocks 1 --criterion wgan --dropout 0.5 --pool-size 2 --precision bf16",
-    "workers": "--blocks 1 --pool-size 4 --workers 1 --precision fp32",
+    "resnet": f"{CYCLEGAN} --blocks 1 --dropout 0.3 --pool-size 3 --precision fp32",
+    "unet": f"{CYCLEGAN} --generator unet --downs 2 --norm batch --discriminator-norm batch --pool-size 5 "
+    "--batch-size 2 --average 0.9 --accumulate 2 --precision fp32",
+    "wgan": f"{CYCLEGAN} --blocks 1 --criterion wgan --dropout 0.5 --pool-size 2 --precision bf16",
+    "workers": f"{CYCLEGAN} --blocks 1 --pool-size 4 --workers 1 --precision fp32",
 }
 """Tiny runs with all that a checkpoint must hold: dropout, pools, running statistics, averages, random penalties."""
+STAGED: Mapping[str, str] = {
+    "singan": f"{SINGAN} --average 0.9 --precision fp32",
+    "singan-reference": f"{SINGAN} --reference --precision bf16",
+}
+"""Tiny runs with stages, each of which is grown on those before; they train on one photograph."""
 
 Start = Callable[[Sequence[str], Path], "Running"]
 
@@ -73,7 +78,8 @@ def by_command(arguments: Sequence[str], log: Path) -> Running:
 def by_fork(arguments: Sequence[str], log: Path) -> Running:
     """Start the same in a fork of a process that has imported everything: seconds faster."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "datasets", "i2i.training", "i2i_cyclegan.recipe"])
+    recipes = ["i2i_cyclegan.recipe", "i2i_singan.recipe"]
+    context.set_forkserver_preload(["torch._dynamo", "datasets", "i2i.training", *recipes])
     process = context.Process(target=_command, args=(list(arguments), str(log)))
     process.start()
     assert process.pid is not None
@@ -112,8 +118,10 @@ def write_photographs(folder: Path) -> Path:
 
 def train(kind: str, data: Path, out: Path, start: Start) -> Running:
     """Start a training from the beginning."""
-    arguments = f"train cyclegan {COMMON} {KINDS[kind]} --seed 5".split()
-    return start([*arguments, "--data", str(data), "--out", str(out)], out.with_suffix(".log"))
+    flags = {**KINDS, **STAGED}[kind].split()
+    read = data / "trainA" / "0.png" if kind in STAGED else data
+    arguments = ["train", *flags, *COMMON.split(), "--data", str(read), "--out", str(out)]
+    return start(arguments, out.with_suffix(".log"))
 
 
 def finish(running: Running, out: Path) -> dict[str, str]:
@@ -154,6 +162,17 @@ def moments(count: int, seed: int) -> list[Moment]:
     """Draw moments between the first batch and the last but a few; every third in the writing of a checkpoint."""
     draws = random.Random(seed)
     return [Moment(draws.randrange(1, STEPS - EVERY - 1), draws.random() * 0.1, i % 3 == 1) for i in range(count)]
+
+
+def moments_in_stages(seed: int) -> list[Moment]:
+    """Draw two moments within each stage of a run with stages, one of them in the writing of a checkpoint."""
+    draws, length, found = random.Random(seed), STEPS // SCALES, []
+    for k in range(SCALES):
+        for writing in (k % 2 == 0, k % 2 == 1):  # for either kind of run now and then
+            batch = k * length + draws.randrange(1, length - 3)
+            # After the last checkpoint there is nothing left to resume.
+            found.append(Moment(batch, draws.random() * 0.02, writing and k < SCALES - 1))
+    return found
 
 
 def last_batch(out: Path) -> int:

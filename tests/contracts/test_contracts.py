@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+import i2i
 import i2i.testing as kit
 from i2i.losses import Criterion
 from i2i.parts import Example, part
+from i2i.recipes import Recipe, Span
 from i2i.registry import registry
 from i2i.settings import RunSettings
 from i2i.values import Translation, Verdict
@@ -38,6 +41,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / domain).mkdir()
         for index in range(4):
             Image.fromarray(draws.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(root / domain / f"{index}.png")
+        shutil.copy(root / domain / "0.png", root / f"{domain}.png")  # for recipes that read one folder of images
     return root
 
 
@@ -142,3 +146,54 @@ def test_the_kit_finds_a_broken_schedule():
     values = iter(range(10**6))
     with pytest.raises(kit.ContractError, match="asked again"):
         kit.check_schedule(lambda now: float(next(values)))
+
+
+def _two_stages(fault=""):
+    """A recipe with a net for each of two stages, of which it makes one model; its losses draw at random."""
+
+    def loss(nets, batch):
+        return {"size": nets.G(batch.image + torch.randn_like(batch.image)).square().mean()}
+
+    def grow(k, finished):
+        if fault == "forgets" and k:
+            grown.append(k)
+            finished[0].G.bias.data.fill_(len(grown))
+        step = i2i.player(lambda n: n.G, loss, torch.optim.Adam, weights={"size": 1}, lr=0.1)
+        nets = i2i.nets(G=nn.Conv2d(1, 1, 1))
+        if k:
+            nets.G.load_state_dict(finished[0].G.state_dict())
+        return i2i.Stage(nets, step)
+
+    def models(nets):
+        made = [stage.G for stage in (*nets.finished, nets.current)]
+        return {"": nn.Sequential(*made, *[nn.Conv2d(1, 1, 1)] * (fault == "foreign"))}
+
+    grown = []
+    batch = i2i.Single(torch.ones(1, 1, 4, 4))
+    return Recipe(
+        nets=lambda: None,
+        step=i2i.staged(grow, [2, 2]),
+        data=lambda: [batch],
+        length=4,
+        preview_batch=lambda: batch,
+        preview=lambda nets, batch: {"image": batch.image},
+        models=models,
+        stages=[Span(2, 1.0), Span(3 if fault == "longer" else 2, 1.0)],
+    )
+
+
+def test_the_kit_accepts_a_model_made_of_the_nets_of_stages():
+    kit.check_recipe(_two_stages())
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("longer", "has stages of 5 batches in all, but length 4"),
+        ("foreign", "models\\(\\) must name nets that are trained"),
+        ("forgets", "goes on otherwise from what was saved"),
+    ],
+)
+def test_the_kit_finds_a_broken_recipe(fault, message):
+    with pytest.raises(kit.ContractError, match=message):
+        kit.check_recipe(_two_stages(fault))

@@ -17,7 +17,7 @@ import i2i.hookspecs
 
 @i2i.hookspecs.hookimpl
 def register_parts(register):
-    for name in ("generator", "tied", "noisy", "attribute", "number", "deep", "wrapper"):
+    for name in ("generator", "laid_out", "tied", "noisy", "attribute", "number", "deep", "wrapper"):
         register(f"toy/{name}", f"toy_plugin_parts:{name}", kind="generator")
 """
 
@@ -45,6 +45,10 @@ def generator(channels=3, *, width=4, sizes=(1, 3), scale=1.5, name="a", bias=Tr
         raise SettingsError(f"width (={width}) must be at least 1")
     return Net(nn.Conv2d(channels, width, sizes[0], bias=bias), nn.BatchNorm2d(width),
                nn.Conv2d(width, channels, sizes[1], padding=sizes[1] // 2), channels=channels, multiple=4)
+
+@part(example=EXAMPLE)
+def laid_out():
+    return generator(4).to(memory_format=torch.channels_last)
 
 @part(example=EXAMPLE)
 def tied():

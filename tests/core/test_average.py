@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from i2i.average import Average
 from i2i.checkpoint import read_tree, write_tree
@@ -86,6 +87,35 @@ def test_new_nets_start_as_copies_and_those_known_go_on() -> None:
     average.update()
     torch.testing.assert_close(slow.D.weight.detach(), (old + nets.D.weight.detach()) / 2, rtol=0, atol=1e-12)
     torch.testing.assert_close(slow.G[0].weight.detach(), (between + nets.G[0].weight.detach()) / 2, rtol=0, atol=1e-12)
+
+
+def test_nets_of_a_stage_that_is_done_keep_their_average_and_cost_nothing() -> None:
+    nets, average = make_nets(), Average(0.5)
+    average.follow(nets, (nets.G,))
+    move(nets, 0)
+    average.update()
+    nets.G(torch.ones(4, 2, dtype=torch.float64))  # as what begins the next stage may
+    slow = average.follow(nets, (nets.D,))
+    kept = {name: value.clone() for name, value in slow.G.state_dict().items()}
+    torch.testing.assert_close(dict(slow.G.named_buffers()), dict(nets.G.named_buffers()), rtol=0, atol=0)
+    with Copies() as copies:
+        for now in (1, 2):
+            average.update()
+            move(Nets(nn.Identity(), nets.D), now)
+    assert copies.found == 0
+    assert average.follow(nets, (nets.D,)).G is slow.G
+    torch.testing.assert_close(slow.G.state_dict(), kept, rtol=0, atol=0)
+    assert not torch.equal(slow.G[0].weight, nets.G[0].weight)
+
+
+class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts copies into what is there."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.found += func is torch.ops.aten.copy_.default
+        return func(*args, **(kwargs or {}))
 
 
 def test_goes_on_as_saved(tmp_path: Any) -> None:

@@ -27,7 +27,8 @@ from i2i.policy import Policy, Turn
 from i2i.stages import Stage, staged
 from i2i.step import Step, player
 
-Spec = Any  # ("player", name) | ("repeat" | "every", n, spec) | ("replayed", size, fields, spec) | ("alternate", ...)
+# ("player", name) | ("repeat" | "parted" | "every", n, spec) | ("replayed", size, fields, spec) | ("alternate", ...)
+Spec = Any
 Weights = dict[str, list[Tensor]]
 FIELDS = ("fake", "other")
 
@@ -93,6 +94,11 @@ def rec_weight(now: int) -> float:
     return 2.0 - 0.5 * now
 
 
+def part(shared: Any, k: int) -> Fakes:
+    """What move k of a "parted" repeat sees."""
+    return Fakes(shared[0] * (1 + k), shared[1] - k)
+
+
 def clip(n: Mix) -> None:
     for parameter in n.D.parameters():
         parameter.clamp_(-0.4, 0.4)
@@ -120,6 +126,8 @@ def build(spec: Spec) -> Step[Mix, Batch]:
         return PLAYERS[spec[1]]()
     if spec[0] == "repeat":
         return repeat(spec[1], build(spec[2]))
+    if spec[0] == "parted":
+        return repeat(spec[1], build(spec[2]), part=part)
     if spec[0] == "every":
         return every(spec[1], build(spec[2]))
     if spec[0] == "replayed":
@@ -155,6 +163,9 @@ class Plain:
             return self.move(rest[0], x, now, shown)
         if kind == "repeat":
             return [self.run(rest[1], x, now, shown) for _ in range(rest[0])][-1]
+        if kind == "parted":
+            moves = range(rest[0])
+            return [self.run(rest[1], x, now, lambda w, k=k: part(shown(w), k)) for k in moves][-1]  # type: ignore[misc]
         if kind == "every":
             if now % rest[0] == 0:
                 self.last[id(spec)] = self.run(rest[1], x, now, shown)
@@ -264,12 +275,13 @@ def nestings(draw: st.DrawFn) -> Spec:
 
     def wrapped(name: str, spec: Spec) -> Spec:
         for _ in range(draw(st.integers(0, 2))):
-            spec = (draw(st.sampled_from(["repeat", "every"])), draw(st.integers(2, 3)), spec)
+            kinds = ["repeat", "parted", "every"] if shares else ["repeat", "every"]
+            spec = (draw(st.sampled_from(kinds)), draw(st.integers(2, 3)), spec)
         if name == replay_at:
             fields = draw(st.sampled_from([FIELDS, FIELDS[::-1], FIELDS[:1]]))
             spec = ("replayed", draw(st.sampled_from([0, 3, 6])), fields, spec)
             if draw(st.booleans()):
-                spec = ("repeat", 2, spec)
+                spec = (draw(st.sampled_from(["repeat", "parted"])), 2, spec)
         return spec
 
     members = {name: wrapped(name, ("player", name)) for name in "gde"}
@@ -357,6 +369,40 @@ def test_what_is_shared_is_made_once_and_again_only_for_a_live_player_that_moves
     steps = {"g": repeat(moves, PLAYERS["g"]()), "d": repeat(3, PLAYERS["d"]())}
     step = alternate(share=translate, live="g", **{name: steps[name] for name in order})
     assert forwards(step) == expected
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_each_move_of_a_repeat_sees_its_part_of_what_is_shared_once(accumulate: int) -> None:
+    seen: list[list[float]] = []
+
+    def share(n: Mix, x: Batch) -> list[Tensor]:
+        made.append(1)
+        return [n.G(x.a).sum() * 0 + x.b.sum() + k for k in range(3)]
+
+    def loss(n: Mix, x: Batch, shared: Tensor) -> dict[str, Tensor]:
+        seen.append([round(shared.item() - x.b.sum().item()), shared.requires_grad])
+        return {"x": n.D(x.b).mean() * shared}
+
+    made: list[int] = []
+    g: Step[Mix, Batch] = player(
+        lambda n: n.G, lambda n, x, shared: {"x": shared[0]}, torch.optim.SGD, weights={"x": 1}, lr=0.1
+    )
+    d: Step[Mix, Batch] = player(lambda n: n.D, loss, torch.optim.SGD, weights={"x": 1}, lr=0.1)
+    critics = repeat(3, alternate(one=d, other=d), part=lambda shared, k: shared[k])
+    step = alternate(share=share, live="g", c=critics, g=g)
+    nets, policy = make_nets(), Policy(accumulate=accumulate)
+    step.update(nets, step.init(nets, policy, None), make_batches()[0], Turn(policy, 0))
+    assert seen == [[k, False] for k in range(3) for _ in range(2 * accumulate)]
+    assert len(made) == accumulate
+
+
+def test_a_part_of_nothing_shared_is_a_mistake() -> None:
+    nets = make_nets()
+    step = alternate(g=PLAYERS["g"](), d=repeat(2, PLAYERS["d"](), part=part))
+    before = copy.deepcopy(nets.G.state_dict())
+    with pytest.raises(CompositionError, match=r"^d: repeat\(2, \.\.\., part=\.\.\.\) needs an alternate\(share="):
+        step.update(nets, step.init(nets, Policy(), None), make_batches()[0], Turn(Policy(), 0))
+    assert all(torch.equal(before[key], value) for key, value in nets.G.state_dict().items())
 
 
 def test_share_runs_with_only_the_nets_of_the_live_player_trainable() -> None:

@@ -1,12 +1,7 @@
-"""Checkpoints of other code: read without being run, understood as a whole or not at all, saved under their keys."""
+"""Checkpoints of other code: understood as a whole or not at all, saved under their keys."""
 
 from __future__ import annotations
 
-import io
-import os
-import pickle
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +11,7 @@ import torch
 from torch import nn
 
 import i2i
-from i2i.convert import convert_files, filled, read_checkpoint, weights_of
+from i2i.convert import convert_files, filled, weights_of
 from i2i.errors import ModelError, PluginError, SettingsError
 
 PLUGIN = """
@@ -30,12 +25,14 @@ def register_parts(register):
 def register_converters(register):
     register("old", "old_code:convert", help="what the old code saved")
     register("old-pair", "old_code:pair", help="both nets of a file")
+    register("old-folder", "old_code:folder", help="a folder of one net", folders=True)
 """
 
 CODE = """
 from torch import nn
 import i2i
 from i2i.convert import filled, weights_of
+from i2i.pickles import read_list
 
 @i2i.part(example=i2i.Example({}, ((1, 3, 4, 4),)))
 def net(width=2):
@@ -44,6 +41,10 @@ def net(width=2):
 def convert(found, name):
     weights = weights_of(found)
     return {name.partition(".")[0]: filled(lambda: net(len(weights["bias"])), weights)}
+
+def folder(path):
+    found = {file.stem: read_list(file)[0] for file in path.glob("*.pth")}
+    return {path.name: filled(lambda: net(len(found["bias"])), weights_of(found))}
 
 def pair(found, name):
     return {key: filled(net, weights_of(part)) for key, part in found.items()}
@@ -57,104 +58,6 @@ def old(install: Callable[..., Path]) -> None:
 
 def weights(width: int = 2, value: float = 0.5) -> dict[str, torch.Tensor]:
     return {"weight": torch.full((width, 3, 1, 1), value), "bias": torch.zeros(width)}
-
-
-def stored(content: Any, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer, **options)
-    return buffer.getvalue()
-
-
-class Touch:
-    """Makes a file when it is unpickled by a reader that runs code."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, ("ran",))
-
-
-def of_tar() -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in ("storages", "tensors", "pickle"):
-            archive.addfile(tarfile.TarInfo(name))
-    return buffer.getvalue()
-
-
-def of_zip() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("photo.jpg", b"no checkpoint")
-    return buffer.getvalue()
-
-
-def of_torchscript() -> bytes:
-    buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(nn.ReLU()), buffer)
-    return buffer.getvalue()
-
-
-OLD_FORMAT = {"_use_new_zipfile_serialization": False}
-
-
-@pytest.mark.parametrize("options", [{}, OLD_FORMAT], ids=["zip", "old"])
-def test_both_formats_are_read(tmp_path, options):
-    path = tmp_path / "net.pth"
-    path.write_bytes(stored({"epoch": 3, "net": weights(value=0.25)}, **options))
-    found = read_checkpoint(path)
-    assert found["epoch"] == 3
-    assert found["net"]["weight"].flatten().tolist() == [0.25] * 6
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit")
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (lambda: b"", "is empty; download or copy it again"),
-        (lambda: b"\n<!DOCTYPE html><html>", "is a web page, as a failed download leaves; download or copy it again"),
-        (lambda: b"\xef\xbb\xbf<html>", "is a web page"),
-        (lambda: b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, not the file itself"),
-        (lambda: b"\x89PNG\r\n\x1a\n", "is a PNG image, not a checkpoint"),
-        (lambda: b"\xff\xd8\xff\xe0", "is a JPEG image"),
-        (lambda: b"\x1f\x8b\x08", "is a gzip archive; unpack it"),
-        (lambda: (18).to_bytes(8, "little") + b'{"__metadata__":{}}', "is a safetensors file; this reads what torch"),
-        (of_torchscript, "is a TorchScript program; where it was made, save net.state_dict() instead"),
-        (of_tar, "is in the tar format of PyTorch 0.1; read it with an old PyTorch"),
-        (of_zip, "is no checkpoint, or cut off or damaged; download or copy it again"),
-        (lambda: stored(weights())[:-300], "is no checkpoint, or cut off or damaged"),
-        (lambda: stored(weights(), **OLD_FORMAT)[:-8], "is no checkpoint, or cut off or damaged"),
-        (lambda: stored(weights(), **OLD_FORMAT)[:200], "is no checkpoint, or cut off or damaged"),
-        (lambda: b"model weights\n", "is no checkpoint, or cut off or damaged"),
-        (lambda: pickle.dumps({"a": 1}), "is no checkpoint, or cut off or damaged"),
-        (lambda: stored(nn.Conv2d(1, 1, 1)), "holds more than weights (torch.nn.modules.conv.Conv2d), which could run"),
-        (
-            lambda: stored({"a": Touch()}),
-            f"holds more than weights ({os.mkdir.__module__}.mkdir), which could run code",
-        ),
-        (lambda: stored({"a": Touch()}, **OLD_FORMAT), "could run code when opened, and was not opened; where it was"),
-        (lambda: stored([torch.zeros(2)]), "holds a list, not weights by name; save net.state_dict() instead"),
-    ],
-)
-def test_other_files_are_named_in_one_line_and_never_run(tmp_path, monkeypatch, recwarn, content, message):
-    monkeypatch.chdir(tmp_path)
-    path = Path("net.pth")
-    path.write_bytes(content())
-    with pytest.raises(ModelError) as caught:
-        read_checkpoint(path)
-    assert str(caught.value).startswith("net.pth: ")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not Path("ran").exists()
-    assert not [warning for warning in recwarn if warning.category is UserWarning]
-
-
-def test_paths_that_are_no_files(tmp_path):
-    with pytest.raises(ModelError, match=r"no\.pth: no such file"):
-        read_checkpoint(tmp_path / "no.pth")
-    with pytest.raises(ModelError, match="is a folder; name files in it$"):
-        read_checkpoint(tmp_path)
-    (tmp_path / "latest_net_G.pth").touch()
-    with pytest.raises(ModelError, match=r"is a folder; name files in it, such as .*latest_net_G\.pth$"):
-        read_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -307,3 +210,38 @@ class TestConvertFiles:
             convert_files("olt", [], tmp_path / "model")
         with pytest.raises(SettingsError, match=r"which files\? i2i convert old FILE\.\.\. --out MODEL"):
             convert_files("old", [], tmp_path / "model")
+
+
+@pytest.mark.usefixtures("old")
+class TestFolders:
+    def folder(self, path: Path, value: float = 0.25) -> Path:
+        path.mkdir()
+        files(path, **{name: [tensor] for name, tensor in weights(4, value).items()})
+        return path
+
+    def test_one_folder_is_one_model(self, tmp_path):
+        (found,) = convert_files("old-folder", [self.folder(tmp_path / "a")], tmp_path / "model")
+        assert (found.source, found.folder) == (tmp_path / "a", tmp_path / "model")
+        assert i2i.load(tmp_path / "model")(torch.ones(1, 3, 1, 1)).flatten().tolist() == [0.75] * 4
+
+    def test_several_get_a_folder_each(self, tmp_path):
+        folders = [self.folder(tmp_path / name) for name in ("a", "b")]
+        found = convert_files("old-folder", folders, tmp_path / "models")
+        assert [model.folder for model in found] == [tmp_path / "models" / "a", tmp_path / "models" / "b"]
+
+    def test_what_it_says_is_not_said_twice(self, tmp_path):
+        folder = self.folder(tmp_path / "a")
+        torch.save(weights(), folder / "bias.pth")
+        with pytest.raises(ModelError) as caught:
+            convert_files("old-folder", [folder], tmp_path / "model")
+        assert str(caught.value) == f"{folder / 'bias.pth'}: holds a dict, not a list"
+
+    def test_what_is_no_folder(self, tmp_path):
+        file = self.folder(tmp_path / "a") / "bias.pth"
+        with pytest.raises(ModelError) as caught:
+            convert_files("old-folder", [file], tmp_path / "model")
+        assert str(caught.value) == f"{file} is a file; name the folder that holds it: {file.parent}"
+        with pytest.raises(ModelError, match="b: no such folder"):
+            convert_files("old-folder", [tmp_path / "b"], tmp_path / "model")
+        with pytest.raises(SettingsError, match=r"which folder\? i2i convert old-folder FOLDER --out MODEL"):
+            convert_files("old-folder", [], tmp_path / "model")

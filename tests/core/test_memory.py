@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any, NamedTuple
 
@@ -172,6 +173,23 @@ def test_a_staged_step_is_counted_at_its_last_stage():
         return Stage((nn.Linear(10, 10 * (k + 1), bias=False),), every(2, linear(torch.optim.SGD)))
 
     assert estimate(staged(grow, [3, 4, 5]), None, torch.ones(1, 10)).weights == 400 * (1 + 2 + 3)
+
+
+def test_stages_may_take_copies_of_nets_and_of_their_weights():
+    """Which torch's own deep copies of tensors without data make crash."""
+    count = 12
+
+    def grow(k: int, done: Any) -> Stage:
+        net = nn.Sequential(nn.Linear(10, 10, bias=False), nn.BatchNorm1d(10, affine=False))
+        if k:
+            net.load_state_dict(done[-1].G.state_dict())
+            assert isinstance(copy.deepcopy(done[-1].G)[0].weight, nn.Parameter)
+        kept = [copy.deepcopy(stage.G).eval().requires_grad_(False) for stage in done]
+        net[0].weight.data.mul_(sum(each(torch.ones(2, 10)).mean() for each in kept) + 1)
+        return Stage(Nets(net, nn.Identity()), linear(torch.optim.SGD))
+
+    found = estimate(staged(grow, [2] * count), None, torch.ones(2, 10))
+    assert found.weights == count * (400 + 40 + 40 + 8)
 
 
 def test_a_number_that_is_read_is_taken_as_one():

@@ -70,6 +70,15 @@ def test_a_loaded_net_is_the_saved_one(tmp_path) -> None:
     assert torch.equal(found(image).image, net.eval()(image).image)
 
 
+def test_weights_are_laid_out_as_they_were_built(tmp_path) -> None:
+    net = make("laid_out").requires_grad_(False)
+    loaded = load(save(net, tmp_path / "a2b"))
+    assert_equal(loaded, net)
+    weight = loaded.layers[2].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+
+
 def test_config_says_what_a_reader_needs(saved) -> None:
     config = json.loads((saved / "config.json").read_text())
     assert config["spec"]["part"] == "toy/generator"
@@ -279,6 +288,7 @@ def test_a_damaged_config(saved, text, said) -> None:
         ("multiple", "4"),
         ("parameters", None),
         ("versions", []),
+        ("from_noise", "yes"),
     ],
 )
 def test_a_config_with_a_damaged_field(saved, name, value) -> None:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from i2i.course import Span
 from i2i.engine import Run, fit
 from i2i.errors import RunError, SettingsError
 from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard, evaluating
@@ -108,6 +109,33 @@ def test_progress_shows_terms_without_totals_on_stderr(capsys: pytest.CaptureFix
     assert "total" not in err
 
 
+def test_progress_of_stages_says_which_and_weighs_them_by_their_work(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(10, [Span(20, 1.0, "scale"), Span(80, 2.25, "scale")])  # 20 and 180 of work
+    progress(seen(20, None, **{"g/adv": 0.5}))
+    progress(seen(60, None, **{"g/adv": 0.25, "g/total": 7.0}))
+    progress(seen(100, None, **{"g/adv": 0.125}))
+    progress.close()
+    first, *_, last = capsys.readouterr().err.strip().split("\r")
+    assert first.startswith("scale 1/2, batch 20/20:  10%|")
+    assert first.endswith("<?]")
+    assert last.startswith("scale 2/2, batch 80/80: 100%|")
+    assert last.endswith("<00:00, g/adv=0.125]")
+
+
+def test_time_left_counts_work_and_not_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = Progress(1, [Span(10, 1.0), Span(10, 9.0)])
+    progress(seen(0, None)._replace(length=20))
+    bar = progress._bar
+    clock = bar.start_t
+    monkeypatch.setattr(bar, "_time", lambda: clock)
+    for batches in range(1, 11):  # ten batches in ten seconds: a tenth of the work
+        clock += 1
+        progress(seen(batches, None)._replace(length=20))
+    told = bar.format_dict
+    assert (told["total"] - told["n"]) / told["rate"] == pytest.approx(90, rel=1e-6)
+    progress.close()
+
+
 def test_tensorboard_curves(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     writer = TensorBoard(1)
@@ -141,6 +169,14 @@ def test_samples_are_a_grid_of_the_fixed_batch_by_the_nets_to_be_used(tmp_path: 
             expected = ((image.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy().astype(np.uint8)
             top, left = 14 + row * 98, 2 + column * 98
             np.testing.assert_array_equal(sheet[top : top + 96, left : left + 96][::12, ::12], expected)
+
+
+def test_observers_are_called_at_further_batches_too(tmp_path: Path) -> None:
+    batch = torch.zeros(1, 3, 8, 8)
+    samples = Samples(translate, batch, every=4, also=(3, 5))
+    run(samples, Checkpoints(4, keep_last=9, also=(3, 5)), steps=6, out=tmp_path)
+    assert sorted(int(file.stem.split("-")[1]) for file in (tmp_path / "samples").iterdir()) == [3, 4, 5, 6]
+    assert sorted(int(file.name.split("-")[1]) for file in (tmp_path / "checkpoints").iterdir()) == [3, 4, 5, 6]
 
 
 def test_samples_disturb_nothing(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from i2i.checkpoint import snapshot
-from i2i.errors import CompositionError
+from i2i.errors import CompositionError, RunError
 from i2i.optimizers import Optimizing
 from i2i.policy import Dial, Policy
+from i2i.tree import tree_map
 
 Factory = Callable[..., torch.optim.Optimizer]
 optim = torch.optim
@@ -114,8 +115,44 @@ def test_fp16_undoes_its_loss_scale() -> None:
     torch.testing.assert_close(ours, plain)
 
 
+@pytest.mark.parametrize("name", FACTORIES)
+def test_weights_of_any_memory_format_go_on_as_saved(name: str) -> None:
+    """What is read from a file is contiguous, and fused forms do not look."""
+
+    def moved(optimizing: Optimizing, weight: nn.Parameter, now: int) -> Tensor:
+        optimizing.turn(now)
+        draw = torch.randn(weight.shape, generator=torch.Generator().manual_seed(now), dtype=weight.dtype)
+        weight.grad = torch.empty_like(weight).copy_(draw)
+        optimizing.step()
+        return weight.detach().clone()
+
+    def make_weight() -> nn.Parameter:
+        values = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        return nn.Parameter(values.to(memory_format=torch.channels_last))
+
+    weight = make_weight()
+    optimizing = Optimizing(FACTORIES[name], [weight], rate, Policy())
+    between = moved(optimizing, weight, 0)
+    state = copy.deepcopy(snapshot(optimizing.state_dict()))
+    saved = tree_map(lambda leaf: leaf.contiguous() if isinstance(leaf, Tensor) else leaf, state)
+    expected = moved(optimizing, weight, 1)
+    again = make_weight()
+    again.data.copy_(between)
+    other = Optimizing(FACTORIES[name], [again], rate, Policy())
+    other.load_state_dict(saved)
+    torch.testing.assert_close(moved(other, again, 1), expected, rtol=0, atol=1e-9)  # torch rounds a number of NAdam
+
+
+def test_what_another_optimiser_saved_is_refused() -> None:
+    saved = snapshot(Optimizing(optim.Adam, make_parameters(), rate, Policy()).state_dict())
+    with pytest.raises(RunError, match="^saved was the optimiser Adam, but here it is SGD$"):
+        Optimizing(optim.SGD, make_parameters(), rate, Policy()).load_state_dict(saved)
+    with pytest.raises(RunError, match="^saved was Adam of other parameters \\(loaded state dict contains"):
+        Optimizing(optim.Adam, make_parameters()[:1], rate, Policy()).load_state_dict(saved)
+
+
 def test_state_holds_nothing_but_what_a_checkpoint_can_hold() -> None:
     optimizing = Optimizing(optim.Adam, make_parameters(), rate, Policy(precision="fp16"))
     saved: Any = snapshot(optimizing.state_dict())
-    assert set(saved) == {"optimizer", "scaler"}
+    assert set(saved) == {"kind", "optimizer", "scaler"}
     assert saved["scaler"]["scale"] == 2.0**16

@@ -5,6 +5,7 @@ Run as a script it resumes the runs in the folders that it is given: a new proce
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import shutil
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from i2i.checkpoint import load_checkpoint
 from i2i.combine import alternate, every, repeat
 from i2i.engine import Run, fit
-from i2i.errors import CompositionError, NonFiniteError
+from i2i.errors import CompositionError, NonFiniteError, RunError
 from i2i.history import replayed
 from i2i.observers import Checkpoints, JsonLines
 from i2i.policy import Policy, Turn
@@ -277,6 +278,18 @@ def test_new_nets_begin_a_new_average_and_those_trained_on_keep_theirs() -> None
     ]
 
 
+def test_a_resumed_run_keeps_the_averages_of_the_stages_that_are_done(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data, policy = [torch.ones(1, 1)], Policy(average=0.75)
+    step = staged(once, (3, 3, 3))
+    first = fit(step, None, data, policy=policy, steps=5, out=tmp_path, device="cpu").average.finished[0].net
+    found = fit(step, None, data, policy=policy, out=tmp_path, resume=True, device="cpu")
+    assert len(found.average.finished) == 2
+    torch.testing.assert_close(found.average.finished[0].net.state_dict(), first.state_dict(), rtol=0, atol=0)
+    for average, nets in zip(found.average.finished, found.nets.finished, strict=True):
+        assert not torch.equal(average.net.weight, nets.net.weight)
+
+
 def test_a_stage_does_not_begin_after_something_became_infinite() -> None:
     def grow(k: int, done: tuple[Any, ...]) -> Stage:
         grown.append(k)
@@ -329,6 +342,45 @@ def test_a_mistake_in_a_later_stage_is_said_with_its_player() -> None:
     state, _ = step.update(step.nets(None, state), state, torch.zeros(2), Turn(Policy(), 0))
     with pytest.raises(CompositionError, match="^g: no term for weight x: the loss returns ; weights are x$"):
         step.update(step.nets(None, state), state, torch.zeros(2), Turn(Policy(), 1))
+
+
+def once(k: int, done: tuple[Any, ...], *, width: int = 3, optimizer: Any = torch.optim.Adam) -> Stage:
+    step: Step[Any, Any] = player(
+        lambda n: n.net, lambda n, x: {"x": n.net(x).mean()}, optimizer, weights={"x": 1}, lr=0.1
+    )
+    return Stage(One(nn.Linear(1, width if k else 3)), alternate(g=step))
+
+
+@pytest.mark.parametrize(
+    ("grow_now", "lengths", "said"),
+    [
+        (functools.partial(once, width=4), (2, 2, 2), r"stage 2 was saved with other nets \(Error\(s\) in loading"),
+        (
+            functools.partial(once, optimizer=torch.optim.SGD),
+            (2, 2, 2),
+            "g: saved was the optimiser Adam, but here it is",
+        ),
+        (once, (3, 2, 2), "stage 1 was begun with 2 batches, but here it has 3"),
+        (once, (2, 3, 2), "stage 2 was begun with 2 batches, but here it has 3"),
+        (once, (4,), "saved was stage 2, but here are only 1 stages"),
+    ],
+)
+def test_what_other_stages_saved_is_refused_in_one_line(
+    grow_now: Any, lengths: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
+    data = [torch.ones(1, 1)]
+    fit(staged(once, (2, 2, 2)), None, data, steps=3, out=tmp_path, device="cpu")
+    with pytest.raises(RunError, match=f"step-3 was written by another step; give that to go on with it .{said}"):
+        fit(staged(grow_now, lengths), None, data, steps=6, out=tmp_path, resume=True, device="cpu")
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-3"]
+
+
+def test_stages_that_have_not_begun_and_the_last_one_may_be_of_other_lengths(tmp_path: Path) -> None:
+    data = [torch.ones(1, 1)]
+    fit(staged(once, (2, 2, 2)), None, data, steps=3, out=tmp_path, device="cpu")
+    fit(staged(once, (2, 2, 3)), None, data, out=tmp_path, resume=True, device="cpu")
+    found = fit(staged(once, (2, 2, 4)), None, data, out=tmp_path, resume=True, device="cpu")
+    assert (found.batches, len(found.nets.finished)) == (8, 2)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from i2i.errors import SettingsError
 from i2i.terms import cycle, gradient_penalty, identity, r1
 from i2i.values import Translation, Verdict
 
@@ -53,6 +54,25 @@ def test_gradient_penalty_is_taken_at_one_mixture_per_image_and_normed_per_image
     assert penalty.item() == pytest.approx(wanted.item(), abs=1e-12)
     (gradient,) = torch.autograd.grad(penalty, fake, allow_unused=True)
     assert gradient is None  # fakes are used detached
+
+
+def test_gradient_penalty_per_pixel_is_normed_over_channels_only() -> None:
+    """The gradient of <w, x> is w: of each of 3 x 4 pixels, two channels."""
+    w = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
+
+    def critic(x: Tensor, /, condition: Tensor | None = None) -> Verdict:
+        return Verdict(((x * w).sum((1, 2, 3)),))
+
+    norms = (w.detach()[0] ** 2 + w.detach()[1] ** 2).sqrt()
+    penalty = gradient_penalty(critic, images(1), Translation(images(2)), per="pixel")
+    assert penalty.item() == pytest.approx(((norms - 1) ** 2).sum().item() / 12, abs=1e-12)
+    (gradient,) = torch.autograd.grad(penalty, w)
+    torch.testing.assert_close(gradient, 2 / 12 * (norms - 1) * w.detach() / norms, rtol=0, atol=1e-12)
+
+
+def test_gradient_penalty_per_something_else() -> None:
+    with pytest.raises(SettingsError, match=r"^per \(='patch'\) must be one of: image, pixel$"):
+        gradient_penalty(lambda x, condition=None: Verdict((x,)), images(1), Translation(images(2)), per="patch")  # type: ignore[arg-type]
 
 
 def test_r1_of_a_quadratic_critic() -> None:

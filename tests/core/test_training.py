@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from i2i.errors import DataError, RunError, SettingsError
+from i2i.models import load
 from i2i.registry import recipe
 from i2i.settings import RunSettings
 from i2i.training import train, usable_device
@@ -137,3 +138,89 @@ def test_usable_device():
     assert usable_device("auto").type in ("cpu", "cuda")
     with pytest.raises(SettingsError, match=r"device \(=cuda:77\) cannot be used here"):
         usable_device("cuda:77")
+    with pytest.raises(SettingsError, match=r"device \(=gpu\) cannot be used here: .*; use cpu or auto"):
+        usable_device("gpu")
+
+
+PYRAMID_PLUGIN = """
+import i2i
+@i2i.hookimpl
+def register_parts(register): register("pyramid/net", "pyramid_code:net", kind="generator")
+@i2i.hookimpl
+def register_recipes(register): register("pyramid", "pyramid_code:Settings", "pyramid_code:build")
+@i2i.hookimpl
+def register_commands(app):
+    app.command("sample", "pyramid_code:sample", help="make images")
+    app.command("animate", "pyramid_code:animate", help="make them move")
+"""
+PYRAMID_CODE = """
+import attrs, torch
+from torch import nn
+import i2i
+from i2i.recipes import Span
+
+@attrs.frozen
+class Settings:
+    steps: int = 3
+
+class Net(nn.Module):
+    from_noise = True
+    def __init__(self, scales):
+        super().__init__()
+        self.scales = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(scales)))
+    def forward(self, image, condition=None):
+        return i2i.Translation(self.scales(image))
+
+@i2i.part(example=i2i.Example({"scales": 2}, ((1, 3, 4, 4),)))
+def net(scales): return Net(scales)
+
+def grow(k, finished):
+    step = i2i.player(lambda n: n.G, lambda n, x: {"size": n.G(x.image + torch.rand(())).square().mean()},
+                      torch.optim.Adam, weights={"size": 1}, lr=0.1)
+    return i2i.Stage(i2i.nets(G=nn.Conv2d(3, 3, 1)), step)
+
+def model(nets):
+    made = net(len(nets.finished) + 1)
+    made.scales = nn.Sequential(*(stage.G for stage in (*nets.finished, nets.current)))
+    return made
+
+def build(settings, run):
+    batch = i2i.Single(torch.ones(1, 3, 4, 4))
+    return i2i.Recipe(nets=lambda: None, step=i2i.staged(grow, [settings.steps] * 3), data=lambda: [batch],
+                      length=3 * settings.steps, preview_batch=lambda: batch, models=lambda nets: {"": model(nets)},
+                      preview=lambda nets, batch: {"made": model(nets)(batch.image).image},
+                      stages=[Span(settings.steps, float(4 ** k), "scale") for k in range(3)])
+"""
+
+
+@pytest.fixture
+def staged_settings(install):
+    """The class of settings of a toy recipe ``pyramid``: three stages, of which one model of noise is made."""
+    install("pyramid", "x-pyramid", pyramid_plugin=PYRAMID_PLUGIN, pyramid_code=PYRAMID_CODE)
+    return recipe("pyramid").settings()
+
+
+def _numbers(folder):
+    return sorted(int(path.stem.split("-")[1]) for path in folder.iterdir())
+
+
+def test_a_run_with_stages_shows_and_saves_each_and_counts_work(staged_settings, tmp_path, capsys):
+    train("pyramid", staged_settings(), _run(tmp_path))
+    assert _numbers(tmp_path / "run" / "samples") == _numbers(tmp_path / "run" / "checkpoints") == [3, 6, 9]
+    said, shown = capsys.readouterr()
+    assert said.splitlines()[1].startswith("memory: about 0.")
+    model = tmp_path / "run" / "model"
+    assert said.splitlines()[-1] == f"saved for use: {model}; i2i pyramid animate, i2i pyramid sample"
+    assert "scale 3/3, batch 3/3: 100%" in shown
+    assert len(load(model).scales) == 3
+
+
+def test_a_run_with_stages_is_as_long_as_it_was_begun(staged_settings, tmp_path, capsys):
+    train("pyramid", staged_settings(steps=3), _run(tmp_path))
+    capsys.readouterr()
+    train("pyramid", staged_settings(), _run(tmp_path, resume=True))
+    assert "is already at 9 of 9 batches\n" in capsys.readouterr().out
+    with pytest.raises(RunError, match="^--steps is 4, but this run was begun with 3; leave --steps out"):
+        train("pyramid", staged_settings(steps=4), _run(tmp_path, resume=True))
+    assert "steps = 3" in (tmp_path / "run" / "settings.toml").read_text()
+    assert _numbers(tmp_path / "run" / "checkpoints") == [3, 6, 9]

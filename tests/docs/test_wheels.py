@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"core": "i2i", "cyclegan": "i2i_cyclegan"}
+PACKAGES = {"core": "i2i", "cyclegan": "i2i_cyclegan", "singan": "i2i_singan"}
 
 
 def run(arguments: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +66,8 @@ def alone(wheels, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_installed_alone_it_is_imported_from_there(alone):
-    code = "import i2i, i2i_cyclegan; print(i2i.__file__); print(i2i_cyclegan.__file__); print(i2i.__version__)"
+    names = ", ".join(PACKAGES.values())
+    code = f"import {names}; print(*[module.__file__ for module in ({names})], i2i.__version__)"
     *files, version = run([sys.executable, "-c", code], **alone).stdout.split()
     assert [Path(file).parent for file in files] == [Path(alone["PYTHONPATH"], name) for name in PACKAGES.values()]
     assert version == "0.1.0"

@@ -10,6 +10,7 @@ import i2i
 @i2i.hookimpl
 def register_parts(register):
     register("blur/net", "blur_code:net", kind="generator")
+    register("blur/noise", "blur_code:noise", kind="generator")
     register("blur/lost", "blur_nowhere:net", kind="layer")
 
 @i2i.hookimpl
@@ -70,6 +71,12 @@ def net(width=2):
     And more.
     """
     return Net(width)
+
+@i2i.part(example=i2i.Example({}, ((1, 3, 4, 4),)))
+def noise(width=2):
+    made = Net(width)
+    made.from_noise = True
+    return made
 
 class Nets(NamedTuple):
     G: nn.Module

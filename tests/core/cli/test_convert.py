@@ -88,10 +88,12 @@ def test_it_says_which_colours(checkpoint, tmp_path, capsys):
     assert "\n  strength 1.5, name tint\n  reads lightness, writes chroma\n" in capsys.readouterr().out
 
 
-@pytest.mark.filterwarnings("ignore:saved the weights only")
-def test_a_net_of_no_part_is_named_by_its_class(checkpoint, tmp_path, capsys):
+def test_a_net_of_no_part_is_named_by_its_class_and_the_warning_is_one_line(checkpoint, tmp_path, capsys):
     assert main(["convert", "tint-plain", checkpoint("a.pth"), "--out", str(tmp_path / "model")]) == 0
-    assert "a.pth: Tint, 9 parameters\n" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "a.pth: Tint, 9 parameters\n" in said.out
+    assert said.err.startswith("i2i: saved the weights only")
+    assert said.err.count("\n") == 1
 
 
 def _red(path: Path) -> int:

@@ -54,6 +54,20 @@ def test_a_folder_through_a_model(model, photo, tmp_path, capsys, flags, expecte
     assert f"1 image translated by {model}" in capsys.readouterr().out
 
 
+def test_a_model_that_makes_images_of_noise_translates_none(blur, photo, tmp_path, capsys):
+    import blur_code
+
+    import i2i
+
+    model = i2i.save(blur_code.noise(), tmp_path / "model")
+    assert main(["translate", str(model), str(photo), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert said == f"i2i: error: {model} makes images of noise and translates none; use i2i blur twice\n"
+    assert not (tmp_path / "out").exists()
+    assert main(["info", str(model)]) == 0
+    assert "makes       images of noise; translates none\n" in capsys.readouterr().out
+
+
 def test_a_model_of_sixteen_bits_writes_sixteen_bits(blur, tmp_path, capsys):
     """Two layers that change nothing: every bit comes back."""
     import blur_code

@@ -14,7 +14,16 @@ import torch
 from PIL import Image
 from skimage import color
 
-from i2i.data.images import can_hold, header_size, open_image, read_image, to_batch, to_tensor, write_image
+from i2i.data.images import (
+    can_hold,
+    header_size,
+    open_image,
+    read_image,
+    to_batch,
+    to_tensor,
+    write_array,
+    write_image,
+)
 from i2i.errors import DataError
 from i2i.pixels import PixelFormat
 
@@ -285,6 +294,18 @@ def test_files_hold_all_that_was_read(tmp_path: Path, suffix: str, channels: int
     else:
         with pytest.raises(DataError, match=rf"x\.png: \.png holds no {channels} channels of {depth} bits; use \.tif"):
             write_image(to_tensor(array, pixels), path, pixels)
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".png", np.uint8), (".png", np.uint16), (".tif", np.float32)])
+def test_arrays_are_written_to_the_bit(tmp_path: Path, suffix: str, kind: Any) -> None:
+    draws = np.random.default_rng(0)
+    for channels in (1, 3):
+        drawn = draws.random((4, 5, channels), np.float32)  # floats that would not come back from -1 to 1 unchanged
+        array = drawn if kind is np.float32 else (drawn * np.iinfo(kind).max).astype(kind)
+        write_array(array, tmp_path / f"x{suffix}")
+        assert np.array_equal(read_image(tmp_path / f"x{suffix}", PixelFormat(channels)), array)
+    with pytest.raises(DataError, match=r"x.bmp: .bmp holds no 7 channels of"):
+        write_array(np.zeros((4, 5, 7), kind), tmp_path / "x.bmp")
 
 
 def test_every_float_survives_in_its_own_range(tmp_path: Path) -> None:

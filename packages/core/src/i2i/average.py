@@ -17,7 +17,8 @@ from i2i.tree import tree_map
 class Average:
     """Copies of the nets whose trained weights follow the originals slowly; one decay per batch, buffers copied.
 
-    Nets that are not trained are not copied. Nets of a new stage start as copies of the originals.
+    Nets that are not trained are not copied. Nets of a new stage start as copies of the originals; those of stages that
+    are done stay as they are.
 
     Args:
         decay: in ``[0, 1)``; each batch ``average = decay * average + (1 - decay) * weights``.
@@ -51,18 +52,24 @@ class Average:
         return self._copies[id(net)][1]
 
     def _pair(self, moving: set[int]) -> None:
+        self._copy_buffers()  # whoever began the new stage may have run the nets of the last one
         self._pairs, self._buffers = ([], []), []
         for net, twin in self._copies.values():
-            for original, slow in zip(net.parameters(), twin.parameters(), strict=True):
-                if id(original) in moving:
-                    self._pairs[0].append(slow)
-                    self._pairs[1].append(original)
-            self._buffers += zip(net.buffers(), twin.buffers(), strict=True)
+            both = zip(twin.parameters(), net.parameters(), strict=True)
+            pairs = [(slow, original) for slow, original in both if id(original) in moving]
+            self._pairs[0].extend(slow for slow, _ in pairs)
+            self._pairs[1].extend(original for _, original in pairs)
+            if pairs:
+                self._buffers += zip(net.buffers(), twin.buffers(), strict=True)
 
     @torch.no_grad()
     def update(self) -> None:
         """Follow the weights by one batch."""
         self._blend(*self._pairs, None)
+        self._copy_buffers()
+
+    @torch.no_grad()
+    def _copy_buffers(self) -> None:
         for original, slow in self._buffers:
             slow.copy_(original)
 

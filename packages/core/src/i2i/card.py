@@ -12,14 +12,14 @@ from i2i.pixels import from_json
 _CARD = """\
 ---
 library_name: i2i
-pipeline_tag: image-to-image
+pipeline_tag: {task}
 tags:
 {tags}
 ---
 
 # {title}
 
-An image-to-image model, saved by i2i (`pip install i2i-core`).
+{kind}, saved by i2i (`pip install i2i-core`).
 {picture}
 | | |
 |---|---|
@@ -29,16 +29,19 @@ An image-to-image model, saved by i2i (`pip install i2i-core`).
 
 ```bash
 pip install {packages}
-i2i translate {folder} photo.jpg --out translated
+{command}
 ```
 
 ```python
 import i2i
 
 net = i2i.load("{folder}"{into})
-image = net(photo).image  # (b, {channels_in}, h, w) -> (b, {channels_out}, h, w), in [-1, 1]
+image = net({read}).image  # (b, {channels_in}, h, w) -> (b, {channels_out}, h, w), in [-1, 1]
 ```
 """
+
+
+_TRANSLATE = ("i2i", "translate", "{}", "photo.jpg", "--out", "translated")
 
 
 def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str:
@@ -54,21 +57,29 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
     """
     spec = config["spec"]
     part = spec["part"] if spec else None
-    tags = ["i2i", "image-to-image"] + ([part.partition("/")[0]] if part else [])
+    plugin = [part.partition("/")[0]] if part else []
+    of_noise = config.get("from_noise", False)
+    task = "unconditional-image-generation" if of_noise else "image-to-image"
     channels_in, channels_out = ("c" if n is None else n for n in config["channels"])
     facts = {"architecture": f"`{part}`" if part else "not recorded: load the weights into a network of your own"}
     if spec:
         facts |= {name: f"`{json.dumps(value)}`" for name, value in spec["arguments"].items()}
-    facts |= {"reads": str(from_json(config["reads"])), "writes": str(from_json(config["writes"]))}
-    facts["parameters"] = f"{config['parameters']:,}"
-    facts["height and width"] = f"multiples of {config['multiple']} (`i2i translate` pads any size)"
+    facts |= {"reads": "noise" if of_noise else str(from_json(config["reads"]))}
+    facts |= {"writes": str(from_json(config["writes"])), "parameters": f"{config['parameters']:,}"}
+    if not of_noise:
+        facts["height and width"] = f"multiples of {config['multiple']} (`i2i translate` pads any size)"
+    name = folder.resolve().name
     return _CARD.format(
-        tags="\n".join(f"- {tag}" for tag in tags),
-        title=folder.resolve().name,
+        task=task,
+        tags="\n".join(f"- {tag}" for tag in ["i2i", task, *plugin]),
+        title=name,
+        kind="A model that makes images of noise" if of_noise else "An image-to-image model",
         picture="\n![sample](sample.png)\n" if picture else "",
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         packages=" ".join(name for name in config["versions"] if name != "torch"),
-        folder=folder.resolve().name,
+        command=" ".join(["i2i", *plugin, "--help"] if of_noise else _TRANSLATE).format(name),
+        read="noise" if of_noise else "photo",
+        folder=name,
         into="" if spec else ", into=my_net",
         channels_in=channels_in,
         channels_out=channels_out,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import CompositionError
+from i2i.errors import CompositionError, RunError
 from i2i.policy import Policy, Turn
 from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner, frozen, modules_of, split, trainable
 from i2i.tree import tree_map
@@ -82,8 +82,18 @@ def alternate(
     return Step(trains, init, update, lambda nets, state: nets, _common_length(steps))
 
 
-def repeat(n: int, step: Step[N, B]) -> Step[N, B]:
+def repeat(n: int, step: Step[N, B], *, part: Callable[[Any, int], Any] | None = None) -> Step[N, B]:
     """Move ``n`` times on each batch; the metrics are those of the last move.
+
+    Args:
+        n: the number of moves, at least 1.
+        step: what moves.
+        part: ``part(shared, k)`` is what move k (0 to n - 1) sees of the shared values of the enclosing ``alternate``,
+            for each micro-batch; all of them when left out. It picks, and runs no nets: so one pass of ``share`` makes
+            other fakes for each move.
+
+    Raises:
+        CompositionError: ``n`` below 1; ``part`` where nothing is shared.
 
     Example:
         >>> from i2i.step import player
@@ -101,8 +111,11 @@ def repeat(n: int, step: Step[N, B]) -> Step[N, B]:
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         metrics: Metrics = {}
-        for _ in range(n):
-            state, metrics = step.update(nets, state, batch, turn)
+        if part is not None and turn.shared is None:
+            raise CompositionError(f"repeat({n}, ..., part=...) needs an alternate(share=...) around it")
+        for move in range(n):
+            seen = turn if part is None else turn._replace(shared=_Part(turn.shared, part, move))
+            state, metrics = step.update(nets, state, batch, seen)
         return state, metrics
 
     return step._replace(init=init, update=update)
@@ -222,6 +235,20 @@ class _View:
         return self._common.take(index) if self.live else self._common.see(index)
 
 
+class _Part:
+    """Of the shared values, by micro-batch, what one move of a ``repeat`` sees."""
+
+    def __init__(self, shared: Any, part: Callable[[Any, int], Any], move: int) -> None:
+        self._shared, self._part, self._move = shared, part, move
+        self.live = getattr(shared, "live", False)
+
+    def __len__(self) -> int:
+        return len(self._shared)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._part(self._shared[index], self._move)
+
+
 def _past(saved: Saved | None, steps: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what was saved for each player, None where the State is new."""
     if saved is None:
@@ -250,8 +277,8 @@ def _named(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call ``function``; a mistake in it is said with the name of the player."""
     try:
         return function(*arguments)
-    except CompositionError as error:
-        raise CompositionError(f"{name}: {error}") from error
+    except (CompositionError, RunError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _unique(modules: Iterator[nn.Module]) -> tuple[nn.Module, ...]:

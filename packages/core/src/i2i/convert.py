@@ -1,13 +1,12 @@
-"""Checkpoints of other code as models of i2i: reads ``.pth`` files without running them, and saves what they hold.
+"""Checkpoints of other code as models of i2i.
 
 A converter is a function of a plugin (`i2i.hookspecs.register_converters`). `weights_of` and `filled` are for its use:
-what is common to all files of weights is done there.
+what is common to all files of weights is done there. `i2i.pickles` reads the files.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,33 +15,24 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from i2i.entries import ConverterEntry
 from i2i.errors import I2IError, ModelError, RunError, SettingsError
 from i2i.models import CONFIG, save
 from i2i.parts import Spec
+from i2i.pickles import read_checkpoint
 from i2i.registry import converter
 from i2i.tensorfile import NAMES
 
 M = TypeVar("M", bound=nn.Module)
-Convert = Callable[[Mapping[str, Any], str], Mapping[str, nn.Module]]
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "weights")
 # What DataParallel, DistributedDataParallel and torch.compile put in front of every name.
 PREFIXES = ("module.", "_orig_mod.")
 _KEY = re.compile(r"\w[\w.-]*")
-_BLANKS = b"\xef\xbb\xbf \t\r\n"  # and the mark that some editors put in front of text
-_AGAIN = "download or copy it again"
-# What is often found under the name of a checkpoint, by the first bytes (blanks left out).
-_OTHERS = (
-    (b"<", f"is a web page, as a failed download leaves; {_AGAIN}"),
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself; fetch it with git lfs pull"),
-    (b"\x89PNG", "is a PNG image, not a checkpoint"),
-    (b"\xff\xd8\xff", "is a JPEG image, not a checkpoint"),
-    (b"\x1f\x8b", "is a gzip archive; unpack it and name the checkpoint in it"),
-)
 
 
 class Converted(NamedTuple):
-    """A model that was converted: the file it comes from, the net, and the folder it was saved to."""
+    """A model that was converted: the file (or folder) it comes from, the net, and the folder it was saved to."""
 
     source: Path
     net: nn.Module
@@ -54,7 +44,7 @@ def convert_files(name: str, files: Sequence[str | Path], out: str | Path) -> li
 
     Args:
         name: a registered converter.
-        files: the checkpoints.
+        files: the checkpoints; where a converter takes folders, those.
         out: the folder of the model, where there is one only; of several, each gets a folder of its own in it, named by
             its key (``a2b``).
 
@@ -63,15 +53,16 @@ def convert_files(name: str, files: Sequence[str | Path], out: str | Path) -> li
 
     Raises:
         PluginError: no such converter.
-        ModelError: a file cannot be read or is something else, two files hold models of one key, or ``out`` holds
-            something that is no model.
+        ModelError: a file (or folder) cannot be read or is something else, two files hold models of one key, or ``out``
+            holds something that is no model.
         SettingsError: no files.
         RunError: a model cannot be written.
     """
     entry = converter(name)
-    read = [(Path(file), _converted(entry.load(), Path(file))) for file in files]
+    read = [(Path(file), _converted(entry, Path(file))) for file in files]
     if not read:
-        raise SettingsError(f"which files? i2i convert {name} FILE... --out MODEL")
+        what = ("folder", "FOLDER") if entry.folders else ("files", "FILE...")
+        raise SettingsError(f"which {what[0]}? i2i convert {name} {what[1]} --out MODEL")
     found = [(file, key, net) for file, models in read for key, net in models.items()]
     folders = [Path(out)] if len(found) == 1 else _folders(found, Path(out))
     return [Converted(file, net, _saved(net, folder)) for (file, _, net), folder in zip(found, folders, strict=True)]
@@ -85,12 +76,23 @@ def _saved(net: nn.Module, folder: Path) -> Path:
         raise RunError(f"{said}; choose another --out") from error
 
 
-def _converted(convert: Convert, file: Path) -> Mapping[str, nn.Module]:
-    found = read_checkpoint(file)
+def _converted(entry: ConverterEntry, path: Path) -> Mapping[str, nn.Module]:
+    convert = entry.load()
+    if entry.folders:
+        _check_folder(path)
+        return convert(path)
+    found = read_checkpoint(path)
     try:
-        return convert(found, file.name)
+        return convert(found, path.name)
     except I2IError as error:
-        raise ModelError(f"{file}: {error}") from error
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _check_folder(path: Path) -> None:
+    if path.is_file():
+        raise ModelError(f"{path} is a file; name the folder that holds it: {path.parent}")
+    if not path.is_dir():
+        raise ModelError(f"{path}: no such folder")
 
 
 def _folders(found: Sequence[tuple[Path, str, nn.Module]], out: Path) -> list[Path]:
@@ -108,62 +110,6 @@ def _folders(found: Sequence[tuple[Path, str, nn.Module]], out: Path) -> list[Pa
         if not (held / CONFIG).is_file() and not held.name.startswith("."):
             raise ModelError(f"{out} holds {held.name}, not only folders of models; name an empty folder")
     return [out / key for key in files]
-
-
-def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
-    """Read a file of ``torch.save``, new (zip) or old, without running anything in it.
-
-    Returns:
-        What it holds, a mapping: tensors (on the CPU), numbers, strings, lists and mappings of these.
-
-    Raises:
-        ModelError: no such file, another kind of file, a damaged one, or one that would have to be trusted.
-    """
-    path = Path(path)
-    _check_kind(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of them is said below
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the reader raise almost anything
-        raise ModelError(f"{path}: {_reason(str(error))}") from error
-    if not isinstance(found, Mapping):
-        raise ModelError(f"{path}: holds a {type(found).__name__}, not weights by name; save net.state_dict() instead")
-    return found
-
-
-def _check_kind(path: Path) -> None:
-    if path.is_dir():
-        inside = sorted(found.name for found in path.glob("*.pth"))
-        raise ModelError(f"{path} is a folder; name files in it{f', such as {path / inside[0]}' if inside else ''}")
-    try:
-        with open(path, "rb") as file:
-            first = file.read(64)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file") from error
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    if not first:
-        raise ModelError(f"{path}: is empty; {_AGAIN}")
-    for start, words in _OTHERS:
-        if first.lstrip(_BLANKS).startswith(start):
-            raise ModelError(f"{path}: {words}")
-    if first[8:9] == b"{":
-        raise ModelError(f"{path}: is a safetensors file; this reads what torch.save wrote (.pth, .pt)")
-
-
-def _reason(said: str) -> str:
-    """Say in our words why torch does not read a file."""
-    if "TorchScript" in said:
-        return "is a TorchScript program; where it was made, save net.state_dict() instead"
-    if "legacy .tar format" in said:
-        return "is in the tar format of PyTorch 0.1; read it with an old PyTorch and save its state_dict() again"
-    if code := re.search(r"GLOBAL ([\w.]+)", said):
-        return (
-            f"holds more than weights ({code[1]}), which could run code when opened, and was not opened; "
-            "where it was made, save net.state_dict() instead"
-        )
-    return f"is no checkpoint, or cut off or damaged; {_AGAIN}"
 
 
 def inventory(found: Mapping[str, Any], most: int = 4) -> str:

@@ -105,7 +105,7 @@ def play(demo: Demo, out: Path, seed: int, steps: int | None, resume: bool) -> N
     rows = demo.baselines(out / "data", held_out)
     torch.manual_seed(seed)
     rows[BEFORE] = evaluate(demo.untrained(settings), held_out)
-    with _one_thread():
+    with one_thread():
         train(demo.recipe, settings, _run_settings(demo, out, seed, settings.steps, resume))
     models = out / "run" / "model"
     rows[AFTER] = evaluate(load(models / demo.model), held_out)
@@ -154,7 +154,7 @@ def read_colours(folder: Path) -> list[Colours]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Nets this small gain little from a second thread; on a busy machine, two that wait for each other lose much."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from i2i.observers import Checkpoints, with_state
 from i2i.policy import Policy, Turn
 from i2i.protocols import Observer, Seen
 from i2i.shortage import IN_TRAINING, memory_suffices
+from i2i.signals import noted_signals
 from i2i.step import State, Step, check_trained, modules_of
 from i2i.tree import tree_map
 
@@ -102,7 +102,7 @@ def fit(
         engine = _Engine(step, nets, data, policy, where, folder, observers)
         stack.enter_context(memory_suffices(IN_TRAINING, lambda: f"batch {engine.batches} on {where}"))
         engine.begin(resume=resume)
-        caught = stack.enter_context(_signals())
+        caught = stack.enter_context(noted_signals())
         return engine.train(length, caught)
 
 
@@ -145,7 +145,10 @@ class _Engine:
         elif self.given:
             check_trained(self.step, self.given)
         with torch.device(self.device):
-            self.state = self.step.init(self.given, self.policy, None if saved is None else saved["state"])
+            if saved is None:
+                self.state = self.step.init(self.given, self.policy, None)
+            else:
+                self.state = self.restored(saved["state"], path)
         for module in self.step.trains(self.nets):
             module.train()
         if self.average is not None:
@@ -185,6 +188,12 @@ class _Engine:
             reason = " ".join(str(error).split())
             raise RunError(f"{path} was written with other nets; give those to go on with it ({reason})") from error
 
+    def restored(self, saved: Any, path: Path) -> State:
+        try:
+            return self.step.init(self.given, self.policy, saved)
+        except (CompositionError, RunError) as error:
+            raise RunError(f"{path} was written by another step; give that to go on with it ({error})") from error
+
     def go_to(self, position: Any) -> None:
         """Bring the data to where the checkpoint left it."""
         if hasattr(self.data, "load_state_dict"):
@@ -205,7 +214,7 @@ class _Engine:
                     self.average.follow(self.nets, self.step.trains(self.nets))
                     self.average.update()
                 self.batches += 1
-                due = [o for o in self.observers if self.batches % o.every == 0 or self.batches == length]
+                due = [observer for observer in self.observers if _is_due(observer, self.batches, length)]
                 if due:
                     self.observe(due, metrics, batch, length)
                 if caught:
@@ -306,6 +315,10 @@ def backend_flags(policy: Policy, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
+def _is_due(observer: Observer, batches: int, length: int) -> bool:
+    return batches % observer.every == 0 or batches == length or batches in getattr(observer, "also", ())
+
+
 def _check_no_out(observers: Sequence[Observer], *, resume: bool) -> None:
     if resume:
         raise RunError("resume=True needs out=..., the folder of the run to go on with")
@@ -345,29 +358,6 @@ def locked(out: Path) -> Iterator[Path]:
         yield out
     finally:
         lock.release()
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM, to be obeyed between two batches; a second one is obeyed at once."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if caught:
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-        caught.append(number)
-
-    # A handler of None is one that Python cannot put back: it was set outside of it.
-    before: dict[int, Any] = {n: signal.signal(n, note) or signal.SIG_DFL for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _endless(data: Iterable[Any]) -> Iterator[Any]:

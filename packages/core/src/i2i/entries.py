@@ -113,11 +113,12 @@ class ConverterEntry:
     reference: str
     help: str
     distribution: str
+    folders: bool = False
+    """It takes whole folders; see `i2i.hookspecs.RegisterConverter`."""
 
-    def load(self) -> Callable[[Mapping[str, Any], str], Mapping[str, nn.Module]]:
+    def load(self) -> Callable[..., Mapping[str, nn.Module]]:
         """Import the function."""
-        function: Callable[[Mapping[str, Any], str], Mapping[str, nn.Module]]
-        function = load_reference(self.reference, self.distribution)
+        function: Callable[..., Mapping[str, nn.Module]] = load_reference(self.reference, self.distribution)
         return function
 
 

@@ -26,11 +26,11 @@ class Guard:
         self._names = (*names, "gradient")
         self._gradients = gradients
         # Float32, since the gradient check below writes its flag (0 or 1) into the last entry.
-        self._poison = torch.zeros(len(self._names), device=device)
+        self._poison = torch.zeros(len(self._names), dtype=torch.float32, device=device)
         self._terms, self._flag = self._poison[:-1], self._poison[-1:]
         self._first = torch.zeros(len(self._names), dtype=torch.int64, device=device)
         self._now = torch.zeros((), dtype=torch.int64, device=device)
-        self._one = torch.ones((), device=device)
+        self._one = torch.ones((), dtype=torch.float32, device=device)
 
     def begin(self, now: int) -> None:
         """Say which batch comes: a dial, filled in place before the update."""

@@ -47,11 +47,13 @@ class RegisterObserver(Protocol):
 class RegisterConverter(Protocol):
     """Notes one converter: ``register("ugatit", "i2i_ugatit.convert:convert", help="the authors' checkpoints")``."""
 
-    def __call__(self, name: str, reference: str, /, *, help: str) -> None:
+    def __call__(self, name: str, reference: str, /, *, help: str, folders: bool = False) -> None:
         """Note converter ``name`` of ``i2i convert``; ``help`` is one line.
 
         ``reference`` names ``convert(found: Mapping[str, Any], name: str) -> Mapping[str, nn.Module]``: what was read
-        from a file, and the file's name; it returns models by key.
+        from a file, and the file's name; it returns models by key. With ``folders`` it names
+        ``convert(folder: Path) -> Mapping[str, nn.Module]``, for checkpoints that are spread over the files of a
+        folder; it reads them by `i2i.pickles`.
         """
         ...
 

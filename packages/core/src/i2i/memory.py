@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple
+from unittest import mock
 
 import attrs
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
+    FakeTensor,
     FakeTensorMode,
     UnsupportedOperatorException,
 )
@@ -83,8 +85,7 @@ def estimate(step: Step[Any, Any], nets: Any, batch: Any, policy: Policy | None 
     """
     # The guard holds some bytes only, and would be read where a stage ends.
     policy = attrs.evolve(policy or Policy(), guarded=False)
-    fake = FakeTensorMode(allow_non_fake_inputs=True, allow_fallback_kernels=False)
-    with undrawn(), torch.device("cpu"), fake, Live() as live:
+    with _no_data(), Live() as live:
         return _count(live, step, _copied(nets), batch, policy)
 
 
@@ -106,9 +107,8 @@ def pass_bytes(net: nn.Module, shape: Sequence[int], policy: Policy | None = Non
         >>> pass_bytes(as_generator(nn.Conv2d(3, 1, 1)), (1, 3, 10, 10))  # float32, of three and of one channel
         1600
     """
-    fake = FakeTensorMode(allow_non_fake_inputs=True, allow_fallback_kernels=False)
-    cpu = torch.device("cpu")
-    with undrawn(), cpu, torch.no_grad(), (policy or Policy()).autocast(cpu), fake, Live() as live:
+    autocast = (policy or Policy()).autocast(torch.device("cpu"))
+    with torch.no_grad(), autocast, _no_data(), Live() as live:
         copied = _copied(net)
         weights = live.now
         whole(copied, torch.empty(tuple(shape)))
@@ -179,6 +179,25 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call,unused-ignore]
     def _freed(self, key: int, size: int, _: object) -> None:
         del self._alive[key]
         self.now -= size
+
+
+@contextmanager
+def _no_data() -> Iterator[None]:
+    """Make tensors without data, on the CPU, and draw nothing."""
+    fake = FakeTensorMode(allow_non_fake_inputs=True, allow_fallback_kernels=False)
+    # Torch's own way copies the mode of a fake tensor along with it; later operations then crash the process.
+    copying = mock.patch.object(FakeTensor, "__deepcopy__", _deep_copied, create=True)
+    with undrawn(), torch.device("cpu"), copying, fake:
+        yield
+
+
+def _deep_copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+    if id(tensor) not in memo:
+        empty = torch.empty_like(tensor)
+        trained = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if trained else empty
+    made: Tensor = memo[id(tensor)]
+    return made
 
 
 @contextmanager

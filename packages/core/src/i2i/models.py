@@ -39,8 +39,9 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "multiple": lambda value: isinstance(value, int),
     "parameters": lambda value: isinstance(value, int),
     "versions": lambda value: isinstance(value, dict),
+    "from_noise": lambda value: value is True,
 }
-_ADDED = ("reads", "writes")  # not there in models of earlier versions
+_OPTIONAL = ("reads", "writes", "from_noise")  # not there in models of earlier versions, or of images
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -180,7 +181,7 @@ def _describe(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[st
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "aliases": dict(aliases),
         "versions": {name: metadata.version(name) for name in ("i2i-core", *sorted(owners - {"i2i-core"}), "torch")},
-    }
+    } | ({"from_noise": True} if getattr(net, "from_noise", False) else {})
 
 
 def _spec(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[str, str]) -> dict[str, Any] | None:
@@ -278,7 +279,7 @@ def _is_format(value: Any) -> bool:
 
 def _check_config(config: Mapping[str, Any], path: Path) -> None:
     for name, well_formed in _FIELDS.items():
-        if name not in config and name in _ADDED:
+        if name not in config and name in _OPTIONAL:
             continue
         if name not in config or not well_formed(config[name]):
             raise ModelError(f"{path}: {name} (={str(config.get(name))[:80]}) is not what i2i writes there")
@@ -337,11 +338,18 @@ def _only_persistent(net: nn.Module) -> bool:
     return not attributes and all(id(buffer) in saved for buffer in net.buffers())
 
 
+def _laid_out_like(built: Tensor, read: Tensor) -> Tensor:
+    """Give a weight the memory format that it was built in: in another one, sums come out with other roundings."""
+    if read.stride() == built.stride():
+        return read
+    return torch.empty_like(built, device=read.device, requires_grad=False).copy_(read)
+
+
 def _tied_like(net: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give each parameter object of ``net`` one new parameter, so that what is shared stays shared."""
     new: dict[int, nn.Parameter] = {}
     result = dict(tensors)
     for name, parameter in net.named_parameters(remove_duplicate=False):
-        made = nn.Parameter(tensors[name], requires_grad=parameter.requires_grad)
+        made = nn.Parameter(_laid_out_like(parameter, tensors[name]), requires_grad=parameter.requires_grad)
         result[name] = new.setdefault(id(parameter), made)
     return result

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.checkpoint import prune, restore_rng, rng_state
+from i2i.course import Course, Span
 from i2i.errors import CompositionError, RunError, SettingsError
 from i2i.files import write_file
 from i2i.protocols import Observer, Seen
@@ -38,23 +39,40 @@ class _Writer(_Due):
 
 
 class Progress(_Due):
-    """A progress bar on stderr: terms, batches per second, time left."""
+    """A progress bar on stderr: terms, batches per second, time left.
 
-    def __init__(self, every: int = 10) -> None:
+    Args:
+        every: batches between two looks.
+        stages: of the run, if it has any: the bar then says which one it is in, and weighs them by their work.
+    """
+
+    def __init__(self, every: int = 10, stages: Sequence[Span] = ()) -> None:
         super().__init__(every)
+        self._course = Course(stages) if stages else None
         self._bar: Any = None
 
     def __call__(self, seen: Seen) -> None:
-        from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
-
+        done: float = seen.batches if self._course is None else self._course.share(seen.batches, of=seen.length)
+        stage = None if self._course is None else self._course.told(seen.batches)
         if self._bar is None:
-            pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between two lines; a log needs few
-            self._bar = tqdm(
-                total=seen.length, initial=seen.batches, unit="batch", dynamic_ncols=True, mininterval=pause
-            )
+            self._bar = self._begun(seen.length, done, stage)
+        self._bar.set_description(stage, refresh=False)
         terms = {name: f"{value:.3g}" for name, value in seen.metrics.items() if not name.endswith("total")}
         self._bar.set_postfix(terms, refresh=False)
-        self._bar.update(seen.batches - self._bar.n)
+        self._bar.update(done - self._bar.n)
+
+    @staticmethod
+    def _begun(length: int, done: float, stage: str | None) -> Any:
+        from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
+
+        pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between two lines; a log needs few
+        if stage is None:
+            return tqdm(total=length, initial=done, unit="batch", dynamic_ncols=True, mininterval=pause)
+        form = "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
+        # miniters=0, or tqdm guesses from the work of one stage when to look at the clock in the next.
+        return tqdm(
+            total=1.0, initial=done, desc=stage, bar_format=form, dynamic_ncols=True, mininterval=pause, miniters=0
+        )
 
     def close(self) -> None:
         """Leave the bar as it stands."""
@@ -145,11 +163,18 @@ class Samples(_Writer):
         preview: ``preview(nets, batch) -> {"column": images (b, c, h, w)}``.
         batch: on the host.
         every: batches between two grids.
+        also: after these numbers of batches there is one as well.
     """
 
-    def __init__(self, preview: Callable[[Any, Any], Mapping[str, Tensor]], batch: Any, every: int = 500) -> None:
+    def __init__(
+        self,
+        preview: Callable[[Any, Any], Mapping[str, Tensor]],
+        batch: Any,
+        every: int = 500,
+        also: Collection[int] = (),
+    ) -> None:
         super().__init__(every)
-        self._preview, self._batch = preview, batch
+        self._preview, self._batch, self.also = preview, batch, also
 
     def __call__(self, seen: Seen) -> None:
         path = _folder(seen) / "samples" / f"batch-{seen.batches:07d}.png"
@@ -198,6 +223,7 @@ class Checkpoints(_Writer):
         keep_last: this many of the latest are kept.
         keep_every: those at multiples of it are kept too.
         kept: batches whose checkpoints are kept too, asked each time.
+        also: after these numbers of batches one is written as well.
     """
 
     def __init__(
@@ -209,8 +235,10 @@ class Checkpoints(_Writer):
         keep_last: int = 3,
         keep_every: int | None = None,
         kept: Callable[[], Collection[int]] = tuple,
+        also: Collection[int] = (),
     ) -> None:
         super().__init__(every)
+        self.also = also
         if keep_last < 1:
             raise SettingsError(f"keep_last (={keep_last}) must be 1 or more: a run needs a checkpoint to resume from")
         self._models, self._samples, self._kept = models, samples, kept

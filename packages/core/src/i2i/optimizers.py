@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import CompositionError
+from i2i.errors import CompositionError, RunError
 from i2i.policy import Dial, Policy
 from i2i.protocols import Schedule
 
@@ -77,16 +77,36 @@ class Optimizing:
         scaler = None if self._scaler is None else self._scaler.state_dict()
         saved = self._optimizer.state_dict()
         groups = [{k: v for k, v in group.items() if k not in ("lr", *_FORMS)} for group in saved["param_groups"]]
-        return {"optimizer": {**saved, "param_groups": groups}, "scaler": scaler}
+        kind = type(self._optimizer).__name__
+        return {"kind": kind, "optimizer": {**saved, "param_groups": groups}, "scaler": scaler}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what was saved, in the form that suits this device."""
+        """Go on from what was saved, in the form that suits this device.
+
+        Raises:
+            RunError: it was saved by another optimiser, or one of other parameters.
+        """
+        kind = type(self._optimizer).__name__
+        if saved.get("kind", kind) != kind:  # i2i 0.1 saved none
+            raise RunError(f"saved was the optimiser {saved['kind']}, but here it is {kind}")
         own = [{name: group[name] for name in _FORMS if name in group} for group in self._optimizer.param_groups]
-        groups = [{**group, **form} for group, form in zip(saved["optimizer"]["param_groups"], own, strict=True)]
-        self._optimizer.load_state_dict({**saved["optimizer"], "param_groups": groups})
+        try:
+            groups = [{**group, **form} for group, form in zip(saved["optimizer"]["param_groups"], own, strict=True)]
+            self._optimizer.load_state_dict({**saved["optimizer"], "param_groups": groups})
+        except ValueError as error:
+            raise RunError(f"saved was {kind} of other parameters ({error})") from error
+        self._lay_out()
         self._bind()
         if self._scaler is not None and saved["scaler"] is not None:
             self._scaler.load_state_dict(saved["scaler"])
+
+    def _lay_out(self) -> None:
+        """Bring what was read to the memory format of its parameter; fused forms go by that and take it for granted."""
+        for parameter, state in self._optimizer.state.items():
+            for name, value in state.items():
+                alike = isinstance(value, Tensor) and value.shape == parameter.shape
+                if alike and value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _form(factory: Callable[..., torch.optim.Optimizer], parameter: nn.Parameter) -> dict[str, bool]:

@@ -21,7 +21,8 @@ class Generator(Protocol):
     ``image (b, c, h, w)`` is what the net reads; ``condition (b, k, h, w)`` is what it adds to. An integer tensor
     ``(b, 1, h, w)`` stands for its one-hot. A generator module may say ``in_channels``, ``out_channels`` and
     ``multiple`` (height and width must be multiples of it): `i2i translate` pads accordingly. ``reach`` (how many
-    pixels to each side a pixel of the result depends on, norms aside) lets it cut large images exactly.
+    pixels to each side a pixel of the result depends on, norms aside) lets it cut large images exactly. One that makes
+    images of noise says ``from_noise = True``: `i2i translate` then refuses it and names the commands of its plugin.
     """
 
     def __call__(self, image: Tensor, /, condition: Tensor | None = None) -> Translation:
@@ -86,7 +87,7 @@ class Seen(NamedTuple):
 
 
 class Observer(Protocol):
-    """Called each ``every`` batches and after the last one.
+    """Called each ``every`` batches and after the last one; where it has ``also``, after these numbers of batches too.
 
     A method ``close()``, where there is one, ends it; an attribute ``writes`` that is true says that it needs ``out``.
     With ``state_dict()`` (a tree of tensors, numbers and strings) and ``load_state_dict(state)`` it is resumed as the

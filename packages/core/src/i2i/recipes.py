@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from i2i.course import Span as Span  # its home for recipes
 from i2i.schedules import Plateau
 from i2i.step import Step
 
@@ -40,6 +41,8 @@ class Recipe(NamedTuple):
         preview: ``preview(nets, batch) -> {"column": images (b, c, h, w)}``, a row of the grid per image.
         models: ``models(nets) -> {"a2b": net}``, or one under ``""``: what is saved for use.
         evaluation: how it is validated while it trains; None where it cannot be.
+        stages: of a ``staged`` step, whose batches add up to ``length``: time left is weighed by their work, and a
+            picture and a checkpoint are made at the end of each. () for a run in one piece.
     """
 
     nets: Callable[[], Any]
@@ -50,3 +53,4 @@ class Recipe(NamedTuple):
     preview: Callable[[Any, Any], Mapping[str, Tensor]]
     models: Callable[[Any], Mapping[str, nn.Module]]
     evaluation: Evaluation | None = None
+    stages: Sequence[Span] = ()

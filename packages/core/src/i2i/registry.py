@@ -55,10 +55,11 @@ class Notes:
         _check_bare(name, "observer")
         self.tables.observers.add(ObserverEntry(name, _checked(reference, name), self.plugin.distribution))
 
-    def converter(self, name: str, reference: str, /, *, help: str) -> None:
+    def converter(self, name: str, reference: str, /, *, help: str, folders: bool = False) -> None:
         """Note a converter; see `i2i.hookspecs.RegisterConverter`."""
         _check_bare(name, "converter")
-        self.tables.converters.add(ConverterEntry(name, _checked(reference, name), help, self.plugin.distribution))
+        entry = ConverterEntry(name, _checked(reference, name), help, self.plugin.distribution, folders)
+        self.tables.converters.add(entry)
 
     def command(self, name: str, reference: str, /, *, help: str) -> None:
         """Note a command; see `i2i.hookspecs.App`."""
@@ -159,6 +160,13 @@ def converter(name: str) -> ConverterEntry:
     if found is None:
         raise registry().missing(registry().tables.converters, name, name)
     return found
+
+
+def commands_for(net: object) -> list[str]:
+    """Return the commands of the plugin that made ``net``, such as ``i2i singan sample``; [] where none is known."""
+    factory = getattr(getattr(net, "spec", None), "factory", None)  # `i2i.parts.Spec`, which needs torch
+    plugin = (name_of(factory) or "").partition("/")[0] if factory is not None else ""
+    return [f"i2i {name}" for name in registry().tables.commands.names() if name.partition(" ")[0] == plugin]
 
 
 def name_of(reference: str) -> str | None:

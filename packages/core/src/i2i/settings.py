@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,10 +162,9 @@ class ImageSettings:
 
 # What a resumed run may change: length, device, intervals, how files are read (`skip_bad`, so that a run that met a bad
 # file can go on), `recompute` (so that one that ran out of memory can); and where the run lies now.
-MAY_DIFFER = frozenset(
+LENGTHS = frozenset({"steps", "epochs"})
+MAY_DIFFER = LENGTHS | frozenset(
     {
-        "steps",
-        "epochs",
         "device",
         "workers",
         "skip_bad",
@@ -209,19 +208,22 @@ def check_recipe_settings(settings: Any, owner: str) -> None:
             raise PluginError(f"{settings.__name__}.{field.name} of {owner} needs a default")
 
 
-def check_resumed(saved: tuple[RunSettings, Any], wanted: tuple[RunSettings, Any]) -> None:
-    """Check that a run is resumed with the settings it was begun with; only those in `MAY_DIFFER` may be others.
+def check_resumed(
+    saved: tuple[RunSettings, Any], wanted: tuple[RunSettings, Any], *, may_differ: Collection[str] = MAY_DIFFER
+) -> None:
+    """Check that a run is resumed with the settings it was begun with.
 
     Args:
         saved: run settings and recipe settings as stored.
         wanted: those now asked for.
+        may_differ: the names of those that may be others; without `LENGTHS` where a run has stages.
 
     Raises:
         RunError: one differs; both values are named.
     """
     for old, new in zip(saved, wanted, strict=True):
         for name, before, now in _differences(old, new, ""):
-            if name not in MAY_DIFFER:
+            if name not in may_differ:
                 raise RunError(
                     f"{flag(name)} is {_shown(now)}, but this run was begun with {_shown(before)}; "
                     f"leave {flag(name)} out to resume, or begin another run with another --out"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from i2i.checkpoint import snapshot
-from i2i.errors import CompositionError
+from i2i.errors import CompositionError, RunError
 from i2i.guard import check_finite, non_finite
 from i2i.net import place
 from i2i.policy import Policy, Turn
@@ -62,10 +62,10 @@ def staged(grow: Callable[[int, tuple[Any, ...]], Stage], lengths: Sequence[int]
 
     Raises:
         CompositionError: no stage, a length below 1, or ``staged`` within another combinator.
+        RunError: what was saved had other nets in a stage, or stages of other lengths.
     """
     if not lengths or min(lengths) < 1:
         raise CompositionError(f"staged(lengths={list(lengths)}): each stage must last 1 batch or more")
-    starts = [0, *accumulate(lengths)][: len(lengths)]
 
     def trains(nets: Any) -> Sequence[nn.Module]:
         if not isinstance(nets, Stages):
@@ -75,12 +75,12 @@ def staged(grow: Callable[[int, tuple[Any, ...]], Stage], lengths: Sequence[int]
     def init(nets: Any, policy: Policy, saved: Saved | None) -> _Growing:
         if nets:
             trains(nets)
-        growing = _Growing(grow, starts, policy, torch.get_default_device())
+        growing = _Growing(grow, lengths, policy, torch.get_default_device())
         growing.restore(saved) if saved is not None else growing.advance()
         return growing
 
     def update(nets: Any, state: _Growing, batch: Any, turn: Turn) -> tuple[_Growing, Metrics]:
-        while state.number + 1 < len(starts) and turn.now >= starts[state.number + 1]:
+        while state.is_over(turn.now):
             state.advance()
         return state, state.update(batch, turn)
 
@@ -93,11 +93,12 @@ class _Growing:
     def __init__(
         self,
         grow: Callable[[int, tuple[Any, ...]], Stage],
-        starts: Sequence[int],
+        lengths: Sequence[int],
         policy: Policy,
         device: torch.device,
     ) -> None:
-        self._grow, self._starts, self._policy, self._device = grow, starts, policy, device
+        self._grow, self._lengths, self._policy, self._device = grow, tuple(lengths), policy, device
+        self._starts = (0, *accumulate(lengths))[:-1]
         self._finished: tuple[Any, ...] = ()
         self._stage: Stage | None = None
         self._inner: Any = None
@@ -112,6 +113,11 @@ class _Growing:
 
     def nets(self) -> Stages:
         return Stages(self._finished, self.stage.nets, tuple(self.stage.step.trains(self.stage.nets)))
+
+    def is_over(self, now: int) -> bool:
+        """Tell whether batch ``now`` is one of a later stage."""
+        later = self.number + 1
+        return later < len(self._starts) and now >= self._starts[later]
 
     def advance(self) -> None:
         """Finish the current stage and begin the next one."""
@@ -155,18 +161,33 @@ class _Growing:
     def state_dict(self) -> dict[str, Any]:
         every = (*self._finished, self.stage.nets)
         weights = [[module.state_dict() for module in modules_of(nets)] for nets in every]
-        return {"number": self.number, "nets": weights, "inner": snapshot(self._inner)}
+        begun = self._lengths[: self.number + 1]
+        return {"number": self.number, "lengths": begun, "nets": weights, "inner": snapshot(self._inner)}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
+        self._check_lengths(saved.get("lengths", self._lengths[: len(saved["nets"])]))  # i2i 0.1 saved none
         for weights in saved["nets"]:
             self._grow_next()
-            self._load(self.stage.nets, weights)
+            _load(self.number, self.stage.nets, weights)
         # Once more: grow() may have run the nets of earlier stages, and so moved their buffers.
-        for nets, weights in zip((*self._finished, self.stage.nets), saved["nets"], strict=True):
-            self._load(nets, weights)
+        for number, weights in enumerate(saved["nets"]):
+            _load(number, (*self._finished, self.stage.nets)[number], weights)
         self._inner = self.stage.step.init(self.stage.nets, self._policy, saved["inner"])
 
-    @staticmethod
-    def _load(nets: Any, weights: Sequence[Mapping[str, Any]]) -> None:
-        for module, state in zip(modules_of(nets), weights, strict=True):
-            module.load_state_dict(state)
+    def _check_lengths(self, saved: Sequence[int]) -> None:
+        """Refuse stages that have begun and are of other lengths now; the last of all may always go on."""
+        own = self._lengths
+        if len(saved) > len(own):
+            raise RunError(f"saved was stage {len(saved)}, but here are only {len(own)} stages")
+        for number, (before, now) in enumerate(zip(saved, own[:-1], strict=False), 1):
+            if before != now:
+                raise RunError(f"stage {number} was begun with {before} batches, but here it has {now}")
+
+
+def _load(number: int, nets: Any, saved: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        for module, weights in zip(modules_of(nets), saved, strict=True):
+            module.load_state_dict(weights)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"stage {number + 1} was saved with other nets ({reason})") from error

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2i.layers.checks import one_of
 from i2i.losses import at_least_float32
 from i2i.parts import Example, part
 from i2i.protocols import Discriminator
@@ -43,23 +46,34 @@ def identity(target: Tensor, same: Translation) -> Tensor:
 
 
 @part(example=Example({}, ((1, 3, 16, 16), (1, 3, 16, 16))))
-def gradient_penalty(critic: Discriminator, target: Tensor, fake: Translation) -> Tensor:
+def gradient_penalty(
+    critic: Discriminator, target: Tensor, fake: Translation, *, per: Literal["image", "pixel"] = "image"
+) -> Tensor:
     """Squared distance from 1 of the critic's gradient norm, on images between real and fake ones.
 
-    One random mixture per sample; the norm is taken over all of an image, the critic's output summed over scales and
-    positions. Twice differentiable nets only.
+    One random mixture per sample; the critic's output is summed over scales and positions. Twice differentiable nets
+    only.
 
     Args:
         critic: judges an image alone.
         target: real images ``(b, c, h, w)``.
         fake: as many fakes; used detached.
+        per: the norm is taken over all of an image; or over the channels of each pixel, and the mean over pixels.
+
+    Raises:
+        SettingsError: another word for ``per``.
 
     References:
         Gulrajani et al., Improved Training of Wasserstein GANs, eq. 3; its weight there is 10.
+
+    Differs:
+        ``per="pixel"`` is what the code of SinGAN (Shaham et al.) computes, with weight 0.1; its paper cites eq. 3.
     """
+    one_of("per", per, ("image", "pixel"))
     share = torch.rand(len(target), 1, 1, 1, device=target.device, dtype=target.dtype)
     mixed = torch.lerp(fake.image.detach().to(target.dtype), target, share)
-    norm: Tensor = torch.linalg.vector_norm(_input_gradient(critic, mixed).flatten(1), dim=1)
+    slope = _input_gradient(critic, mixed)
+    norm: Tensor = torch.linalg.vector_norm(slope, dim=1 if per == "pixel" else tuple(range(1, slope.ndim)))
     return (norm - 1).square().mean()
 
 

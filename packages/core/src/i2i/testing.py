@@ -20,7 +20,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from i2i.checkpoint import read_tree, snapshot, write_tree
+from i2i.checkpoint import read_tree, restore_rng, rng_state, snapshot, write_tree
 from i2i.errors import CompositionError
 from i2i.losses import Criterion
 from i2i.parts import Example, Spec
@@ -135,11 +135,16 @@ def check_schedule(schedule: Schedule) -> None:
 def check_recipe(recipe: Recipe) -> None:
     """Check a recipe, best built with `tiny` settings: it trains, and goes on from what was saved as if undisturbed.
 
+    Of one with stages, the second batch is the first one of the second stage.
+
     Raises:
         ContractError: it breaks a promise of `i2i.recipes.Recipe`.
     """
     _require(isinstance(recipe, Recipe), f"build() returns a {type(recipe).__name__}, not a Recipe")
     _require(isinstance(recipe.length, int) and recipe.length >= 1, f"has length {recipe.length!r}")
+    whole = sum(span.batches for span in recipe.stages) if recipe.stages else recipe.length
+    _require(whole == recipe.length, f"has stages of {whole} batches in all, but length {recipe.length}")
+    later = recipe.stages[0].batches if len(recipe.stages) > 1 else 1
     batches = list(islice(iter(recipe.data()), 2))
     _require(bool(batches), "data() has no batches")
     policy = Policy()
@@ -148,28 +153,32 @@ def check_recipe(recipe: Recipe) -> None:
     if given is not None:
         check_trained(recipe.step, given)
     state, first = recipe.step.update(given, state, batches[0], Turn(policy, 0))
-    saved = _through_files([snapshot(state), [m.state_dict() for m in modules_of(given)]])
-    state, second = recipe.step.update(given, state, batches[-1], Turn(policy, 1))
+    saved, drawn = _through_files([snapshot(state), [m.state_dict() for m in modules_of(given)]]), rng_state()
+    state, second = recipe.step.update(given, state, batches[-1], Turn(policy, later))
     _require(set(first) == set(second), "the names of its metrics change")
     _require(all(bool(v.isfinite()) for v in second.values()), "its metrics are not finite")
     again = recipe.nets()
     for module, weights in zip(modules_of(again), saved[1], strict=True):
         module.load_state_dict(weights)
-    resumed, third = recipe.step.update(again, recipe.step.init(again, policy, saved[0]), batches[-1], Turn(policy, 1))
+    resumed = recipe.step.init(again, policy, saved[0])
+    restore_rng(drawn)
+    resumed, third = recipe.step.update(again, resumed, batches[-1], Turn(policy, later))
     _require(all(torch.equal(second[n], third[n]) for n in second), "goes on otherwise from what was saved")
     nets = recipe.step.nets(again, resumed)
     shown = recipe.preview(nets, recipe.preview_batch())
     _require(all(isinstance(v, Tensor) and v.ndim == 4 for v in shown.values()), "preview() must return images by name")
-    models = recipe.models(nets)
-    known = {id(module) for net in modules_of(nets) for module in net.modules()}
-    _require(bool(models) and all(id(m) in known for m in models.values()), "models() must name nets that are trained")
+    models = [list(model.parameters()) for model in recipe.models(nets).values()]
+    known = {id(parameter) for net in modules_of(nets) for parameter in net.parameters()}
+    made = bool(models) and all(bool(model) and all(id(p) in known for p in model) for model in models)
+    _require(made, "models() must name nets that are trained, or what is made of such nets only")
 
 
 def tiny(settings: type[Any]) -> Any:
     """Return settings made small by the common vocabulary, for those of its fields that the class has."""
     small = {
         "steps": 3, "batch_size": 2, "load_size": 18, "crop_size": 16, "base_width": 4, "blocks": 1, "downs": 2,
-        "dropout": 0.0, "discriminator_width": 4, "discriminator_layers": 1,
+        "dropout": 0.0, "discriminator_width": 4, "discriminator_layers": 1, "max_width": 4, "min_size": 12,
+        "max_size": 16,
     }  # fmt: skip
     names = {field.name for field in attrs.fields(settings)}
     return settings(**{name: value for name, value in small.items() if name in names})

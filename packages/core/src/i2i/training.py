@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from i2i.checkpoint import latest
+from i2i.course import Course
 from i2i.engine import Run, best_device, fit, locked
 from i2i.entries import RecipeEntry
 from i2i.errors import DataError, RunError, SettingsError
@@ -22,8 +23,8 @@ from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard
 from i2i.policy import Policy, Precision, best_precision
 from i2i.protocols import Observer
 from i2i.recipes import Recipe
-from i2i.registry import observer, recipe
-from i2i.settings import RunSettings, check_resumed
+from i2i.registry import commands_for, observer, recipe
+from i2i.settings import LENGTHS, MAY_DIFFER, RunSettings, check_resumed
 from i2i.shortage import IN_TRAINING, memory_suffices
 from i2i.toml import changed, read_settings, write_settings
 from i2i.validation import validation_of
@@ -56,11 +57,13 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
     watching = _observers(name, built, run, device, nets)
     chosen = f"{precision} (auto)" if run.precision == "auto" else precision
     with locked(out):
-        _out(entry, settings, run)  # once more: another run may have begun there meanwhile
+        # Once more: another run may have begun there meanwhile. And stages are as long as they were begun.
+        _out(entry, settings, run, staged=len(built.stages) > 1)
         trained = _trained(out, built.length) if run.resume else 0
         write_settings(out / "settings.toml", entry.name, run, settings)
         if trained == built.length:
-            print(f"{out} is already at {trained} of {trained} batches; for more: --steps N", flush=True)
+            more = "" if len(built.stages) > 1 else "; for more: --steps N"
+            print(f"{out} is already at {trained} of {trained} batches{more}", flush=True)
         else:
             print(f"training {name} on {device} in {chosen}: {out}", flush=True)
             print(memory_line(Planned(entry, settings, run, built, nets, policy, device)), flush=True)
@@ -96,12 +99,16 @@ def _with_way_on(error: DataError, out: Path, *, skip_bad: bool) -> DataError:
 
 
 def _say_what_next(ended: Run, built: Recipe, out: Path) -> None:
-    models = [str(Path(out, "model", name)) for name in built.models(ended.average)]
-    if models:
-        print(f"saved for use: {', '.join(models)}; i2i translate {out} IMAGES --out DIR", flush=True)
+    models = built.models(ended.average)
+    if not models:
+        return
+    folders = ", ".join(str(Path(out, "model", name)) for name in models)
+    of_noise = [net for net in models.values() if getattr(net, "from_noise", False)]
+    use = ", ".join(commands_for(of_noise[0])) if of_noise else f"i2i translate {out} IMAGES --out DIR"
+    print(f"saved for use: {folders}; {use}", flush=True)
 
 
-def _out(entry: RecipeEntry, settings: Any, run: RunSettings) -> Path:
+def _out(entry: RecipeEntry, settings: Any, run: RunSettings, *, staged: bool = False) -> Path:
     """Return the run's folder after checking that this run may use it."""
     if run.out is None:
         raise SettingsError("where to? name the folder of the run: --out RUN")
@@ -120,7 +127,8 @@ def _out(entry: RecipeEntry, settings: Any, run: RunSettings) -> Path:
     if document.recipe != entry.name:
         raise RunError(f"{run.out} is a run of {document.recipe!r}, not of {entry.name!r}; choose another --out")
     before = changed(RunSettings(), document.run, f"{path}: [run]")
-    check_resumed((before, changed(entry.settings()(), document.settings, f"{path}: [settings]")), (run, settings))
+    saved = before, changed(entry.settings()(), document.settings, f"{path}: [settings]")
+    check_resumed(saved, (run, settings), may_differ=MAY_DIFFER - LENGTHS if staged else MAY_DIFFER)
     return run.out
 
 
@@ -130,8 +138,8 @@ def usable_device(wanted: str) -> torch.device:
     Raises:
         SettingsError: there is no such device here.
     """
-    device = best_device() if wanted == "auto" else torch.device(wanted)
     try:
+        device = best_device() if wanted == "auto" else torch.device(wanted)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
@@ -147,12 +155,13 @@ def _seed(seed: int) -> None:
 
 def _observers(name: str, built: Recipe, run: RunSettings, device: torch.device, nets: Any) -> Sequence[Observer]:
     # Reading metrics off the CPU costs nothing; off another device it would stall each batch.
-    progress = Progress(1 if device.type == "cpu" else 10)
+    progress = Progress(1 if device.type == "cpu" else 10, built.stages)
+    ends = Course(built.stages).ends
     observers: list[Observer] = [progress, JsonLines(run.log_every)]
     curves = TensorBoard(run.log_every) if importlib.util.find_spec("tensorboard") else None
     if curves is not None:
         observers.append(curves)
-    samples = Samples(built.preview, built.preview_batch(), run.sample_every) if run.sample_every else None
+    samples = Samples(built.preview, built.preview_batch(), run.sample_every, ends) if run.sample_every else None
     if samples is not None:
         observers.append(samples)
     observers += [observer(name).build(run) for name in run.observers]
@@ -170,6 +179,7 @@ def _observers(name: str, built: Recipe, run: RunSettings, device: torch.device,
         keep_last=run.keep_last,
         keep_every=run.keep_every,
         kept=tuple if validation is None else validation.kept,
+        also=ends,
     )
     return [*observers, checkpoints]
 

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from i2i.errors import DataError, RunError, SettingsError
+from i2i.errors import DataError, SettingsError
+from i2i.films import CODECS, Animation, Film, Frame, Timed, library, replacing
 
 if TYPE_CHECKING:
-    import av
     from torch import nn
 
     from i2i.policy import Precision
 
-#: An 8-bit RGB picture ``(h, w, 3)``.
-Frame = NDArray[np.uint8]
-
-CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".m4v": "libx264", ".webm": "libvpx-vp9"}
-"""What a video of each suffix is written with."""
 VIDEOS = (*CODECS, ".avi", ".gif")
 """Suffixes of what is read as a video."""
-_QUALITY = {"crf": "18", "b": "0"}  # of x264 and vp9 alike: hardly to be told from the source
 _STILL = 2  # levels of 255: source pixels that change less from frame to frame stand still
 
 
@@ -161,16 +151,14 @@ def translate_video(
         SettingsError: ``out`` has a suffix that cannot be written.
         RunError: the extra is not installed, the sound cannot be kept in ``out``, or it cannot be written.
     """
-    av = _library()
+    library()
     source, out = Path(source), Path(out)
     _check_paths(source, out)
     flicker = _Flicker()
-    temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as temporary:
         with _opened(source) as clip:
             picture = clip.streams.video[0]
-            with _Gif(temporary) if out.suffix.lower() == ".gif" else _Film(temporary, clip) as writer:
+            with _writer(temporary, clip) as writer:
                 for batch in _batches(_timed(clip, picture, writer.sound), batch_size, picture.frames):
                     before = [_resized(timed.frame, size) for timed in batch]
                     for timed, old, new in zip(batch, before, translate(before), strict=True):
@@ -179,21 +167,13 @@ def translate_video(
             rate = float(picture.average_rate or 0)
         if not flicker.frames:
             raise DataError(f"{source} has no frames")
-        os.replace(temporary, out)
-    except (av.FFmpegError, OSError) as error:
-        raise RunError(f"cannot write {out} ({error.strerror or error}); what was written before is intact") from error
-    finally:
-        with contextlib.suppress(OSError):  # where nothing could be written
-            temporary.unlink(missing_ok=True)
     return VideoReport(flicker.frames, rate, *flicker.figures())
 
 
-def _library() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise RunError("videos need PyAV: pip install 'i2i-core[video]'") from error
-    return av
+def _writer(path: Path, clip: Any) -> Film | Animation:
+    if path.suffix.lower() == ".gif":
+        return Animation(path)
+    return Film(path, clip.streams.video[0].average_rate, clip.streams.audio)
 
 
 def _check_paths(source: Path, out: Path) -> None:
@@ -206,7 +186,7 @@ def _check_paths(source: Path, out: Path) -> None:
 
 
 def _opened(source: Path) -> Any:
-    av = _library()
+    av = library()
     try:
         clip = av.open(str(source))
     except (av.FFmpegError, OSError) as error:
@@ -218,16 +198,7 @@ def _opened(source: Path) -> Any:
     return clip
 
 
-class _Timed(NamedTuple):
-    """A frame, when it is shown and for how long, in units of ``base`` seconds."""
-
-    frame: Frame
-    begin: int
-    duration: int
-    base: Fraction
-
-
-def _timed(clip: Any, picture: Any, sound: Callable[[Any], None]) -> Iterator[_Timed]:
+def _timed(clip: Any, picture: Any, sound: Callable[[Any], None]) -> Iterator[Timed]:
     """Yield the frames of ``picture``, upright; packets of sound are handed on as they come between them."""
     for packet in _read(clip, clip.demux([picture, *clip.streams.audio])):
         if packet.stream.type == "audio":
@@ -236,7 +207,7 @@ def _timed(clip: Any, picture: Any, sound: Callable[[Any], None]) -> Iterator[_T
             continue
         for frame in _read(clip, _decoded(packet)):
             pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-            yield _Timed(np.ascontiguousarray(pixels), frame.pts, frame.duration, frame.time_base)
+            yield Timed(np.ascontiguousarray(pixels), frame.pts, frame.duration, frame.time_base)
 
 
 def _decoded(packet: Any) -> Iterator[Any]:
@@ -247,7 +218,7 @@ def _read(clip: Any, items: Iterator[Any]) -> Iterator[Any]:
     """Pass on what is read from ``clip``; only reading fails in here, not what becomes of it."""
     try:
         yield from items
-    except _library().FFmpegError as error:
+    except library().FFmpegError as error:
         raise DataError(f"{clip.name} cannot be read to its end as a video: {error.strerror}") from error
 
 
@@ -262,107 +233,13 @@ def _resized(frame: Frame, size: int | None) -> Frame:
     return np.asarray(Image.fromarray(frame).resize(shape, Image.Resampling.BICUBIC))
 
 
-def _batches(frames: Iterator[_Timed], size: int, total: int) -> Iterator[list[_Timed]]:
+def _batches(frames: Iterator[Timed], size: int, total: int) -> Iterator[list[Timed]]:
     from tqdm import tqdm
 
     with tqdm(total=total or None, unit="frame", desc="translate", disable=None) as bar:
         while batch := list(islice(frames, size)):
             yield batch
             bar.update(len(batch))
-
-
-class _Writer(Protocol):
-    def __enter__(self) -> _Writer: ...
-    def __exit__(self, *error: object) -> None: ...
-    def show(self, timed: _Timed) -> None: ...
-    def sound(self, packet: Any) -> None: ...
-
-
-class _Film:
-    """Writes a video; the picture stream is made when the size of the first frame is known."""
-
-    def __init__(self, path: Path, clip: av.container.InputContainer) -> None:
-        av = _library()
-        self._rate = clip.streams.video[0].average_rate
-        self._codec = CODECS[path.suffix.lower()]
-        self._out = av.open(str(path), "w")
-        self._picture: Any = None
-        self._durations: dict[int, int] = {}  # of a container that only notes times, the last one would be a guess
-        self._waiting: list[Any] = []
-        try:
-            self._sounds = {sound.index: self._out.add_stream_from_template(sound) for sound in clip.streams.audio}
-        except ValueError as error:
-            self._out.close()
-            names = ", ".join(sound.codec_context.name for sound in clip.streams.audio)
-            raise RunError(f"{path.suffix} cannot hold the sound of the source ({names}); use .mkv") from error
-
-    def __enter__(self) -> _Film:
-        return self
-
-    def __exit__(self, kind: object, *error: object) -> None:
-        if kind is None and self._picture is not None:
-            self._write(None)
-        self._out.close()
-
-    def sound(self, packet: Any) -> None:
-        packet.stream = self._sounds[packet.stream.index]
-        if self._picture is None:  # no packet may be written before all streams are known
-            self._waiting.append(packet)
-        else:
-            self._out.mux(packet)
-
-    def show(self, timed: _Timed) -> None:
-        if self._picture is None:
-            self._begin(timed)
-        frame = _library().VideoFrame.from_ndarray(timed.frame, format="rgb24")
-        frame.pts, frame.time_base = timed.begin, timed.base
-        self._durations[timed.begin] = timed.duration
-        self._write(frame)
-
-    def _write(self, frame: av.VideoFrame | None) -> None:
-        """Encode a frame, or what is left; packets come late and in another order."""
-        for packet in self._picture.encode(frame):
-            packet.duration = self._durations.pop(packet.pts, None) or packet.duration
-            self._out.mux(packet)
-
-    def _begin(self, timed: _Timed) -> None:
-        height, width = timed.frame.shape[:2]
-        self._picture = self._out.add_stream(self._codec, rate=self._rate, options=_QUALITY)
-        self._picture.width, self._picture.height = width, height
-        # Colours at half resolution need even sides.
-        self._picture.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
-        self._picture.codec_context.time_base = timed.base
-        self._out.mux(self._waiting)
-        self._waiting.clear()
-
-
-class _Gif:
-    """Writes an animated GIF that repeats for ever; it holds the frames until it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._frames: list[_Timed] = []
-
-    def __enter__(self) -> _Gif:
-        return self
-
-    def sound(self, packet: Any) -> None:
-        """A GIF has no sound."""
-
-    def show(self, timed: _Timed) -> None:
-        self._frames.append(timed)
-
-    def __exit__(self, kind: object, *error: object) -> None:
-        from PIL import Image
-
-        if kind is None and self._frames:
-            first, *rest = (Image.fromarray(timed.frame) for timed in self._frames)
-            # GIF counts in hundredths of a second; rounding the times, not the durations, keeps the length.
-            ends = [round((t.begin + t.duration) * t.base * 100) for t in self._frames]
-            starts = [round(t.begin * t.base * 100) for t in self._frames]
-            starts.append(ends[-1])
-            durations = [10 * max(1, after - before) for before, after in pairwise(starts)]
-            first.save(self._path, save_all=True, append_images=rest, duration=durations, loop=0)
 
 
 class _Flicker:

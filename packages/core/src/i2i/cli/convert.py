@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +18,17 @@ def convert(name: str, files: tuple[Path, ...], /, *, out: Path) -> None:
 
     Args:
         name: the converter, for example cyclegan or pix2pix; i2i --help lists them.
-        files: the checkpoints (.pth).
+        files: the checkpoints (.pth), or for some converters (singan) the folders that hold them.
         out: folder of the model; of several files, each gets a folder in it, for example a2b and b2a.
     """
     from i2i.convert import convert_files
 
-    for source, net, folder in convert_files(name, files, out):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        converted = convert_files(name, files, out)
+    for line in said:
+        print(f"i2i: {line.message}", file=sys.stderr)
+    for source, net, folder in converted:
         print(f"{source}: {_described(net)}\n  -> {folder}")
 
 

@@ -37,12 +37,18 @@ def _model(model: str) -> list[tuple[str, str]]:
     rows += [
         ("parameters", f"{found['parameters']:,} ({', '.join(map(str, found['dtypes']))}, {found['bytes']:,} bytes)"),
         ("channels", f"{taken if taken is not None else '?'} -> {made if made is not None else '?'}"),
-        ("sizes", f"any; padded inside to multiples of {found['multiple']}" if found["multiple"] > 1 else "any"),
-        ("reads", str(from_json(found["reads"]))),
+        *_taken(found),
         ("writes", str(from_json(found["writes"]))),
         ("versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())),
     ]
     return rows
+
+
+def _taken(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if found.get("from_noise"):
+        return [("makes", "images of noise; translates none")]
+    sizes = f"any; padded inside to multiples of {found['multiple']}" if found["multiple"] > 1 else "any"
+    return [("sizes", sizes), ("reads", str(from_json(found["reads"])))]
 
 
 def _run(folder: Path) -> list[tuple[str, str]]:

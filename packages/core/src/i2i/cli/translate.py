@@ -74,6 +74,7 @@ def translate(
     films = targets(videos, out, alone=not pictures)
     place = usable_device(device)
     net = load(found, device=place)
+    _check_translates(net, found)
     if tile is not None and (line := approximation(net, tile)):
         print(f"i2i: {line}", file=sys.stderr)
     number_format = best_precision(place) if precision == "auto" else precision
@@ -97,6 +98,15 @@ def translate(
         print(f"i2i: skipped: {line}", file=sys.stderr)
     count = len(report.written)
     print(f"{count} image{'s' * (count != 1)} translated by {found}: {out}")
+
+
+def _check_translates(net: nn.Module, model: str) -> None:
+    if not getattr(net, "from_noise", False):
+        return
+    from i2i.registry import commands_for
+
+    commands = ", ".join(commands_for(net)) or "a command of its plugin"
+    raise SettingsError(f"{model} makes images of noise and translates none; use {commands}")
 
 
 def _translate_videos(

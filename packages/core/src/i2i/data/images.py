@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from i2i.data import deep
-from i2i.data.channels import Stored, as_asked, file_channels, levels_of
+from i2i.data.channels import Stored, as_asked, depth_of, file_channels, levels_of
 from i2i.data.deep import Header
 from i2i.data.lab import CHROMA, LIGHTNESS, lab_to_rgb, rgb_to_lab
 from i2i.data.transforms import Picture, as_array, resize
@@ -253,8 +253,18 @@ def write_image(
         array = to_array(image, pixels, source=source, reference=reference)
     except DataError as error:
         raise DataError(f"cannot write {path}: {error}") from error
-    check_suffix(Path(path), array.shape[2], pixels.depth)
-    if array.shape[2] in _MODES and pixels.depth == 8:
+    write_array(array, path)
+
+
+def write_array(array: NDArray[Any], path: str | Path) -> None:
+    """Write ``array (h, w, c)`` of uint8, uint16 or float32 as it stands; the suffix of ``path`` says in which format.
+
+    Raises:
+        DataError: a suffix of no image format or of one that does not hold it.
+    """
+    depth = depth_of(array)
+    check_suffix(Path(path), array.shape[2], depth)
+    if array.shape[2] in _MODES and depth == 8:
         picture = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
         picture.save(path, quality=_JPEG_QUALITY)
     elif Path(path).suffix.lower() == ".png":

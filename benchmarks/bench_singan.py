@@ -1,0 +1,71 @@
+"""A whole iteration of SinGAN (three moves of D, three of G) against the authors' in plain torch, at two scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.reference import singan as authors
+from benchmarks.timing import compare
+from i2i.policy import Policy, Precision, Turn, best_precision
+from i2i.values import Single
+from i2i_singan.coarser import Coarser
+from i2i_singan.model import Scale
+from i2i_singan.networks import scale_discriminator, scale_generator
+from i2i_singan.pyramid import Pyramid, plan
+from i2i_singan.settings import Settings
+from i2i_singan.step import new_scale
+
+HEIGHT, WIDTH = 186, 250  # nine scales
+ROUNDS = 7
+fast_bf16 = pytest.mark.skipif(
+    best_precision(torch.device("cpu")) != "bf16", reason="this CPU has neither avx512_bf16 nor AMX"
+)
+
+
+def iterations(
+    settings: Settings,
+    factor: float,
+    sizes: Sequence[tuple[int, int]],
+    widths: Sequence[int],
+    precision: Precision = "fp32",
+) -> tuple[Callable[[], None], Callable[[], object]]:
+    """Return an iteration of ours and one of theirs at the last of the scales, from the same weights."""
+    torch.manual_seed(0)
+    images = [torch.rand(1, 3, *size) * 2 - 1 for size in sizes]
+    nets = [scale_generator(width=width) for width in widths]
+    below = [Scale(net.eval(), image) for net, image in zip(nets, images[:-1], strict=False)]
+    below[0].noise = torch.randn_like(images[0])
+    finished = []
+    for scale, image in zip(below, images, strict=False):
+        noise = F.pad(torch.randn_like(image), (5,) * 4)
+        finished.append(authors.Finished(authors.weights_of(scale.net), noise, scale.amplitude, image))
+    net, critic, image = nets[-1], scale_discriminator(width=widths[-1]), images[-1]
+    G, D = authors.weights_of(net), authors.weights_of(critic)
+    theirs = authors.Scale(G, D, image, finished, authors.Options(factor))
+    stage = new_scale(settings, net, critic, Coarser(below, Pyramid(tuple(sizes), factor), settings, image))
+    policy = Policy(precision=precision)
+    state = stage.step.init(stage.nets, policy, None)
+
+    def ours() -> None:
+        stage.step.update(stage.nets, state, Single(image), Turn(policy, 0))
+
+    return ours, theirs
+
+
+@pytest.mark.parametrize("scale", [4, 7])
+@pytest.mark.parametrize(
+    ("precision", "target"),
+    [pytest.param("fp32", 1.6, id="fp32"), pytest.param("bf16", 2.5, id="bf16", marks=fast_bf16)],
+)
+def test_singan(benchmark: BenchmarkFixture, scale: int, precision: Precision, target: float) -> None:
+    pyramid, settings = plan(HEIGHT, WIDTH), Settings()
+    sizes = pyramid.sizes[: scale + 1]
+    widths = [settings.width(k) if benchmark.enabled else 2 for k in range(scale + 1)]
+    ours, theirs = iterations(settings, pyramid.factor, sizes, widths, precision)
+    benchmark.extra_info.update(size=sizes[-1], width=widths[-1])
+    compare(benchmark, theirs, ours, rounds=ROUNDS, target=target)

@@ -1,0 +1,1 @@
+"""The applications of the paper, as functions of a trained model."""
