@@ -1,12 +1,14 @@
 """What settings of SinGAN do to one photograph: benchmarks/results/evidence-singan.json, and pictures in docs/images.
 
 ``python benchmarks/evidence/singan.py [GROUP ...]`` trains a small model for each setting. A picture for each group
-shows, row by row, the image of the fixed noise and samples; each row is trained with two seeds.
+shows, row by row, the image of the fixed noise and samples. Each row is one training, from seed 0 where it does not
+name another: the rows of the group ``seeds`` show how much of a difference is chance.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import sys
@@ -29,9 +31,9 @@ from i2i_singan.commands.common import load_model
 from i2i_singan.demo import PHOTOGRAPH, SETTINGS, SHORT_SIDE, measured
 from i2i_singan.model import PyramidGenerator
 from i2i_singan.sampling import generate, reconstruct
+from i2i_singan.settings import Settings
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-SEEDS = (0, 1)
 SAMPLES = 4
 Variant = tuple[str, Mapping[str, Any]]
 #: by group: what is shown, row by row; the defaults of the demo are a row of each
@@ -73,29 +75,34 @@ def main() -> int:
 def group(name: str, folder: Path) -> list[dict[str, Any]]:
     """Train the variants of a group, draw them, and return their figures."""
     rows, shown = [], []
-    for number, (label, changes) in enumerate(GROUPS[name]):
-        seeds = (changes.get("seed", 0),) if name == "seeds" else SEEDS
-        runs = [trained(folder / f"{number}-{seed}", {**changes, "seed": seed}) for seed in seeds]
-        figures = [measured(model) | {"seconds": seconds} for model, seconds in runs]
-        rows.append({"name": label, "scales": len(runs[0][0]), "seeds": list(seeds), "runs": figures})
-        print(label, figures, flush=True)
-        shown.append(pictures(runs[0][0]))
+    for label, changes in GROUPS[name]:
+        settings, run, photograph = asked(changes)
+        model, seconds = trained(folder, settings, run, photograph)
+        rows.append({"name": label, "scales": len(model), "seconds": round(seconds, 1), **measured(model)})
+        print(rows[-1], flush=True)
+        shown.append(pictures(model))
     columns = ["fixed noise", *[f"sample {index + 1}" for index in range(SAMPLES)]]
     sheet = grid({title: torch.cat([row[k : k + 1] for row in shown]) for k, title in enumerate(columns)})
     sheet.save(IMAGES / f"singan-{name}.png")
     return rows
 
 
-def trained(out: Path, changes: dict[str, Any]) -> tuple[PyramidGenerator, float]:
-    """Return a model of the photograph with some settings changed, and the seconds of one core that it took."""
-    seed, precision = changes.pop("seed"), changes.pop("precision", "auto")
-    photograph = photographs.load(SHORT_SIDE)[changes.pop("photograph", PHOTOGRAPH)]
-    write_colours(out / "photograph.png", photograph)
-    settings = attrs.evolve(SETTINGS, **changes)
-    run = RunSettings(data=out / "photograph.png", out=out / "run", seed=seed, precision=precision, sample_every=0)
+def asked(changes: Mapping[str, Any]) -> tuple[Settings, RunSettings, str]:
+    """Return settings of the method and of the run, and the photograph, of a variant."""
+    own = {"seed": 0, "precision": "auto", "photograph": PHOTOGRAPH, **changes}
+    run = RunSettings(seed=own.pop("seed"), precision=own.pop("precision"), sample_every=0)
+    photograph = own.pop("photograph")
+    return attrs.evolve(SETTINGS, **own), run, photograph
+
+
+@functools.cache
+def trained(folder: Path, settings: Settings, run: RunSettings, photograph: str) -> tuple[PyramidGenerator, float]:
+    """Return a model of the photograph, and the seconds of one core that it took; what is equal is trained once."""
+    out = folder / str(len(list(folder.iterdir())))
+    write_colours(out / "photograph.png", photographs.load(SHORT_SIDE)[photograph])
     begun = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        train("singan", settings, run)
+        train("singan", settings, attrs.evolve(run, data=out / "photograph.png", out=out / "run"))
     return load_model(out / "run", "cpu"), time.process_time() - begun
 
 

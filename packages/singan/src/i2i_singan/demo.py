@@ -170,7 +170,7 @@ def _sheet(out: Path) -> Any:
     last = max((out / "reconstruction").glob("*.png"))
     names = {
         "photograph": ["photograph", "pasted"],
-        "noise / harmonized": [f"reconstruction/{last.stem}", "harmonized/harmonized-2"],
+        "noise / harmonized": [f"reconstruction/{last.stem}", "harmonized/pasted-harmonized-2"],
         "samples": ["samples/sample-000", "samples/sample-001"],
         "samples ": ["samples/sample-002", "samples/sample-003"],
         "bicubic / enlarged": [f"enlarged/{name}-{FACTOR}" for name in ("bicubic", "super-resolution")],
