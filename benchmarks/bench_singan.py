@@ -1,8 +1,9 @@
 """A whole iteration of SinGAN (three moves of D, three of G) against the authors' in plain torch, at two scales.
 
-Both compute about the same: 86.5 and 86.0 GFLOP at scale 4, most of it in convolutions that run as fast as the
-processor multiplies. So on one core little is to be gained in float32, where launches count for nothing; where they
-count, on GPUs, there are a quarter as many (``tests/singan/test_cost.py``).
+The targets, 1.6 in float32 and 2.5 in bfloat16, are missed; what is reached must not get lost. Both compute about the
+same: 86.5 and 86.0 GFLOP at scale 4, most of it in convolutions that run as fast as the processor multiplies. So on one
+core little is to be gained in float32, where launches count for nothing; where they count, on GPUs, there are a quarter
+as many (``tests/singan/test_cost.py``).
 """
 
 from __future__ import annotations
@@ -64,13 +65,13 @@ def iterations(
 
 @pytest.mark.parametrize("scale", [4, 7])
 @pytest.mark.parametrize(
-    ("precision", "target"),
-    [pytest.param("fp32", 1.0, id="fp32"), pytest.param("bf16", 2.0, id="bf16", marks=fast_bf16)],
+    ("precision", "target", "least"),
+    [pytest.param("fp32", 1.6, 1.0, id="fp32"), pytest.param("bf16", 2.5, 1.9, id="bf16", marks=fast_bf16)],
 )
-def test_singan(benchmark: BenchmarkFixture, scale: int, precision: Precision, target: float) -> None:
+def test_singan(benchmark: BenchmarkFixture, scale: int, precision: Precision, target: float, least: float) -> None:
     pyramid, settings = plan(HEIGHT, WIDTH), Settings()
     sizes = pyramid.sizes[: scale + 1]
     widths = [settings.width(k) if benchmark.enabled else 2 for k in range(scale + 1)]
     ours, theirs = iterations(settings, pyramid.factor, sizes, widths, precision)
     benchmark.extra_info.update(size=sizes[-1], width=widths[-1])
-    compare(benchmark, theirs, ours, rounds=ROUNDS, target=target)
+    compare(benchmark, theirs, ours, rounds=ROUNDS, target=target, least=least)

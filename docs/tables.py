@@ -190,13 +190,19 @@ def demo_row(run: Mapping[str, Any], columns: Mapping[str, str]) -> Sequence[obj
 
 
 def evidence_kills() -> list[str]:
-    """Return how many kills a run survived."""
-    head = ["kills", "batches", "weights equal", "metrics file equal"]
-    found = read("evidence-kills.json")
+    """Return how many kills runs survived, kind by kind."""
+    head = ["runs", "kills", "while a file was half written", "batches", "weights equal", "metrics file equal"]
+    kinds = {"in one piece": "evidence-kills.json", "with stages": "evidence-kills-singan.json"}
+    return table(head, [[name, *kills_cells(read(file))] for name, file in kinds.items()])
+
+
+def kills_cells(found: Any) -> Sequence[object]:
+    """Return the cells of one kind of runs."""
     if found is None:
-        return table(head, [[NOT_MEASURED] * len(head)])
+        return [NOT_MEASURED] * 5
+    half = sum(kill["half_written"] for kill in found["moments"])
     equal = ["yes" if found[name] else "NO" for name in ("weights_equal", "metrics_equal")]
-    return table(head, [[found["kills"], found["batches"], *equal]])
+    return [found["kills"], half, found["batches"], *equal]
 
 
 def evidence_ablation() -> list[str]:
@@ -282,6 +288,22 @@ def tiles_row(image: str, how: str, figures: Mapping[str, Any]) -> Sequence[obje
     return [image, how, f"{figures['memory'] / 2**30:.2f} GiB", f"{figures['seconds']:.0f} s", *seams, difference]
 
 
+def evidence_singan() -> list[str]:
+    """Return what settings of SinGAN do, setting by setting."""
+    head = ["settings", "scales", "fixed noise", "scale below", "gain", "diversity", "time"]
+    found = read("evidence-singan.json")
+    if found is None:
+        return table(head, [[NOT_MEASURED] * len(head)])
+    return table(head, [singan_row(row) for group in found["groups"].values() for row in group])
+
+
+def singan_row(row: Mapping[str, Any]) -> Sequence[object]:
+    """Return the row of one training."""
+    errors = [f"{row[name]:.1%}" for name in ("reconstruction", "coarser")]
+    gain = f"{1 - row['reconstruction'] / row['coarser']:.0%}"
+    return [row["name"], row["scales"], *errors, gain, f"{row['diversity']:.2f}", f"{row['seconds']:.0f} s"]
+
+
 TABLES: Mapping[str, Callable[[], list[str]]] = {
     "run-settings": run_settings,
     "cyclegan-settings": recipe_settings,
@@ -292,6 +314,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "evidence-demo-pix2pix": functools.partial(evidence_demo, "pix2pix"),
     "evidence-kills": evidence_kills,
     "evidence-tiles": evidence_tiles,
+    "evidence-singan": evidence_singan,
     "evidence-ablation": evidence_ablation,
     "evidence-remedies": evidence_remedies,
     "paper-ablation": paper_ablation,

@@ -37,6 +37,9 @@ STAGED: Mapping[str, str] = {
 }
 """Tiny runs with stages, each of which is grown on those before; they train on one photograph."""
 
+#: folders of a run that must never hold half of anything under its own name, and what is under way in them
+WRITTEN = {"checkpoints": ".step-*", "model": "**/.*"}
+
 Start = Callable[[Sequence[str], Path], "Running"]
 
 
@@ -49,15 +52,23 @@ class Running(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """When to kill: ``delay`` seconds after batch ``batch``, or in the next checkpoint that is written after it."""
+    """When to kill: ``delay`` seconds after batch ``batch``, or when then something in ``writing`` is half written."""
 
     batch: int
-    delay: float
-    writing: bool
+    delay: float = 0.0
+    writing: Sequence[str] = ()
+
+
+class Kill(NamedTuple):
+    """What a kill found: batch and checkpoint that were reached, and whether a checkpoint or model was half written."""
+
+    batch: int
+    checkpoint: int
+    half_written: bool
 
 
 class Outcome(NamedTuple):
-    """What came of a kill: batch and checkpoint that were reached, whether one was half written, what differs."""
+    """What came of a kill: see `Kill`, and what differs in the end."""
 
     kind: str
     batch: int
@@ -116,12 +127,16 @@ def write_photographs(folder: Path) -> Path:
     return folder
 
 
-def train(kind: str, data: Path, out: Path, start: Start) -> Running:
-    """Start a training from the beginning."""
-    flags = {**KINDS, **STAGED}[kind].split()
+def train(kind: str, data: Path, out: Path, start: Start, *, changes: str = "") -> Running:
+    """Start a training from the beginning; ``changes`` are flags that overrule those of its kind."""
+    flags = [*{**KINDS, **STAGED}[kind].split(), *COMMON.split(), *changes.split()]
     read = data / "trainA" / "0.png" if kind in STAGED else data
-    arguments = ["train", *flags, *COMMON.split(), "--data", str(read), "--out", str(out)]
-    return start(arguments, out.with_suffix(".log"))
+    return start(["train", *flags, "--data", str(read), "--out", str(out)], out.with_suffix(".log"))
+
+
+def resume(out: Path, start: Start) -> Running:
+    """Go on with a training that was killed."""
+    return start(["train", "--resume", "--out", str(out)], out.with_suffix(".log"))
 
 
 def finish(running: Running, out: Path) -> dict[str, str]:
@@ -148,31 +163,46 @@ def killed_and_resumed(
     kind: str, data: Path, out: Path, moment: Moment, undisturbed: Mapping[str, str], start: Start, again: Start
 ) -> Outcome:
     """Kill a training at a moment and resume it to its end."""
-    running = train(kind, data, out, start)
-    _wait_for(moment, out, running)
-    _kill(running)
-    reached, half = last_batch(out), bool(_half_written(out))
-    checkpoint = max((int(path.name[5:]) for path in (out / "checkpoints").glob("step-*")), default=0)
-    files = finish(again(["train", "--resume", "--out", str(out)], out.with_suffix(".log")), out)
+    found = kill(train(kind, data, out, start), out, moment)
+    files = finish(resume(out, again), out)
     differs = sorted(name for name in {*files, *undisturbed} if files.get(name) != undisturbed.get(name))
-    return Outcome(kind, reached, checkpoint, half, differs)
+    return Outcome(kind, *found, differs)
+
+
+def kill(running: Running, out: Path, moment: Moment) -> Kill:
+    """Kill a training at a moment."""
+    _wait_for(moment, out, running)
+    os.kill(running.pid, signal.SIGKILL)
+    if running.wait() != -signal.SIGKILL:
+        raise RuntimeError("the training ended before it could be killed")
+    checkpoint = max((int(path.name[5:]) for path in (out / "checkpoints").glob("step-*")), default=0)
+    return Kill(last_batch(out), checkpoint, bool(_half_written(out, tuple(WRITTEN))))
 
 
 def moments(count: int, seed: int) -> list[Moment]:
-    """Draw moments between the first batch and the last but a few; every third in the writing of a checkpoint."""
+    """Draw moments between the first batch and the last but a few; every third when a file is half written."""
     draws = random.Random(seed)
-    return [Moment(draws.randrange(1, STEPS - EVERY - 1), draws.random() * 0.1, i % 3 == 1) for i in range(count)]
+    drawn = [(draws.randrange(1, STEPS - EVERY - 1), draws.random() * 0.1) for _ in range(count)]
+    return [Moment(*each, tuple(WRITTEN) if index % 3 == 1 else ()) for index, each in enumerate(drawn)]
 
 
 def moments_in_stages(seed: int) -> list[Moment]:
-    """Draw two moments within each stage of a run with stages, one of them in the writing of a checkpoint."""
-    draws, length, found = random.Random(seed), STEPS // SCALES, []
-    for k in range(SCALES):
-        for writing in (k % 2 == 0, k % 2 == 1):  # for either kind of run now and then
-            batch = k * length + draws.randrange(1, length - 3)
-            # After the last checkpoint there is nothing left to resume.
-            found.append(Moment(batch, draws.random() * 0.02, writing and k < SCALES - 1))
-    return found
+    """Draw moments of a run with stages: one within each, then two for each but the last, within it and at its end.
+
+    At the end of a stage a picture, a checkpoint and a model are made, and then the nets of the next stage.
+    """
+    draws, length = random.Random(seed), STEPS // SCALES
+    checkpoint, model = WRITTEN
+    within = [Moment(k * length + draws.randrange(1, length - 3), draws.random() * 0.02) for k in range(SCALES)]
+    written = [
+        Moment(k * length + draws.randrange(1, length - 3), writing=(half,))
+        for k, half in enumerate((checkpoint, checkpoint, model, model))
+    ]
+    ends = [
+        Moment((k + 1) * length, draws.random() * 0.2, halves)
+        for k, halves in enumerate(((checkpoint,), (), (model,), ()))
+    ]
+    return within + written + ends
 
 
 def last_batch(out: Path) -> int:
@@ -183,9 +213,9 @@ def last_batch(out: Path) -> int:
     return int(record["batch"])
 
 
-def _half_written(out: Path) -> list[Path]:
-    """Return what is under way: hidden folders beside the checkpoints and the models."""
-    return [*(out / "checkpoints").glob(".step-*"), *(out / "model").rglob(".*")]
+def _half_written(out: Path, folders: Sequence[str]) -> list[Path]:
+    """Return what is under way: hidden files and folders beside the checkpoints and the models."""
+    return [path for folder in folders for path in (out / folder).glob(WRITTEN[folder])]
 
 
 def _wait_for(moment: Moment, out: Path, running: Running) -> None:
@@ -195,15 +225,15 @@ def _wait_for(moment: Moment, out: Path, running: Running) -> None:
     if not moment.writing:
         time.sleep(moment.delay)
         return
-    while not (_half_written(out) and _stopped_while_writing(running, out)):
+    while not (_half_written(out, moment.writing) and _stopped_while_writing(running, out, moment.writing)):
         _check_alive(running)
 
 
-def _stopped_while_writing(running: Running, out: Path) -> bool:
+def _stopped_while_writing(running: Running, out: Path, folders: Sequence[str]) -> bool:
     """Halt the process and look again: it may have ended its writing before we could kill it."""
     os.kill(running.pid, signal.SIGSTOP)
     time.sleep(0.001)
-    if _half_written(out):
+    if _half_written(out, folders):
         return True
     os.kill(running.pid, signal.SIGCONT)
     return False
@@ -211,10 +241,4 @@ def _stopped_while_writing(running: Running, out: Path) -> bool:
 
 def _check_alive(running: Running) -> None:
     if not running.alive():
-        raise RuntimeError("the training ended before it could be killed")
-
-
-def _kill(running: Running) -> None:
-    os.kill(running.pid, signal.SIGKILL)
-    if running.wait() != -signal.SIGKILL:
         raise RuntimeError("the training ended before it could be killed")

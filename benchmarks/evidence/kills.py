@@ -1,6 +1,6 @@
 """Kills at pseudo-random moments, with the command as users start it: benchmarks/results/evidence-kills*.json.
 
-Twenty kills of runs in one piece, and two within each stage of runs with stages.
+Twenty kills of runs in one piece; of runs with stages, two within each stage (one in the last), one at each border.
 """
 
 from __future__ import annotations

@@ -53,11 +53,12 @@ def test_how_to_use_it() -> None:
 
 
 def test_a_model_of_noise_is_used_by_the_commands_of_its_plugin() -> None:
-    card = model_card({**CONFIG, "from_noise": True}, Path("/models/meadow"), picture=False)
+    spec = {"part": "singan/pyramid_generator", "arguments": {}}
+    card = model_card({**CONFIG, "spec": spec, "from_noise": True}, Path("/models/meadow"), picture=False)
     assert front_matter(card)["pipeline_tag"] == "unconditional-image-generation"
-    assert front_matter(card)["tags"] == ["i2i", "unconditional-image-generation", "cyclegan"]
+    assert front_matter(card)["tags"] == ["i2i", "unconditional-image-generation", "singan"]
     assert "A model that makes images of noise, saved by i2i" in card
-    assert "i2i cyclegan --help\n" in card
+    assert "i2i singan --help\n" in card
     assert "| reads | noise |" in card
     assert "net(noise).image" in card
     assert "translate" not in card

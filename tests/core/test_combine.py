@@ -405,6 +405,14 @@ def test_a_part_of_nothing_shared_is_a_mistake() -> None:
     assert all(torch.equal(before[key], value) for key, value in nets.G.state_dict().items())
 
 
+def test_a_part_of_what_is_live_is_live() -> None:
+    """So that fakes that need their graph are not remembered without it."""
+    remembering = repeat(2, replayed(4, ["fake"], PLAYERS["g"]()), part=part)
+    nets, step = make_nets(), alternate(share=translate, live="g", g=remembering, d=PLAYERS["d"]())
+    with pytest.raises(CompositionError, match=r"^g: replayed\(\) holds the live player"):
+        step.update(nets, step.init(nets, Policy(), None), make_batches()[0], Turn(Policy(), 0))
+
+
 def test_share_runs_with_only_the_nets_of_the_live_player_trainable() -> None:
     seen: list[list[bool]] = []
 

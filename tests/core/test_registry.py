@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from i2i.errors import PluginError
-from i2i.registry import converter, name_of, observer, part, recipe, registry
+from i2i.registry import converter, help_for, name_of, observer, part, part_of, recipe, registry
 
 PLUGIN = """
 import i2i
@@ -69,6 +70,16 @@ def test_what_is_registered_is_found_and_imported_on_use(good):
 def test_name_of_a_reference(good):
     assert name_of("good_plugin_code:blur") == "good/blur"
     assert name_of("good_plugin_code:build") is None
+
+
+def test_the_part_that_made_a_net_and_how_its_plugin_is_asked_for_help(good):
+    made = SimpleNamespace(spec=SimpleNamespace(factory="good_plugin_code:blur"))
+    assert part_of(made) == "good/blur"
+    assert part_of(SimpleNamespace(spec=SimpleNamespace(factory="elsewhere:blur"))) is None
+    assert part_of(SimpleNamespace()) is None
+    assert help_for("good/blur") == "i2i good --help"
+    assert help_for("cyclegan/resnet_generator") == "i2i --help"  # a plugin without commands
+    assert help_for(None) == "i2i --help"
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_a_run_with_stages_shows_and_saves_each_and_counts_work(staged_settings,
     said, shown = capsys.readouterr()
     assert said.splitlines()[1].startswith("memory: about 0.")
     model = tmp_path / "run" / "model"
-    assert said.splitlines()[-1] == f"saved for use: {model}; i2i pyramid animate, i2i pyramid sample"
+    assert said.splitlines()[-1] == f"saved for use: {model}; i2i pyramid --help lists what it can make"
     assert "scale 3/3, batch 3/3: 100%" in shown
     assert len(load(model).scales) == 3
 

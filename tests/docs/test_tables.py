@@ -110,10 +110,12 @@ def test_the_ablation_shows_mean_and_spread(tables, tmp_path, monkeypatch):
 
 
 def test_a_difference_after_kills_stands_out(tables, tmp_path, monkeypatch):
-    found = {"kills": 20, "batches": 300, "weights_equal": True, "metrics_equal": False}
+    moments = [{"half_written": True}, {"half_written": False}, {"half_written": True}]
+    found = {"kills": 20, "batches": 300, "weights_equal": True, "metrics_equal": False, "moments": moments}
     (tmp_path / "evidence-kills.json").write_text(json.dumps(found))
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    assert tables.evidence_kills()[-1] == "| 20 | 300 | yes | NO |"
+    assert tables.evidence_kills()[-2] == "| in one piece | 20 | 2 | 300 | yes | NO |"
+    assert tables.evidence_kills()[-1] == f"| with stages {'| not measured ' * 5}|"
 
 
 def test_tiles_are_compared_with_one_pass(tables, tmp_path, monkeypatch):

@@ -40,26 +40,21 @@ def test_a_killed_run_ends_as_an_undisturbed_one(killing: Any, kind: str, index:
     assert outcome.half_written or not moment.writing
 
 
-@pytest.fixture(scope="module")
-def staged(killing: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The photographs, and what an undisturbed run with stages leaves."""
-    folder = tmp_path_factory.mktemp("staged")
-    data = killing.write_photographs(folder / "data")
-    return data, killing.finish(killing.train("singan", data, folder / "whole", killing.by_fork), folder / "whole")
-
-
-@pytest.mark.parametrize("index", [3, 5])
-def test_a_killed_run_with_stages_ends_as_an_undisturbed_one(
-    killing: Any, staged: tuple[Path, dict[str, str]], index: int, tmp_path: Path
-) -> None:
-    data, undisturbed = staged
-    length = killing.STEPS // killing.SCALES
-    pictures = {f"samples/batch-{length * (k + 1):07d}.png" for k in range(killing.SCALES)}
-    assert {"metrics.jsonl", f"checkpoints/step-{killing.STEPS}/tensors.safetensors", *pictures} < set(undisturbed)
-    moment = killing.moments_in_stages(seed=3)[index]  # both go on within a stage
-    outcome = killing.killed_and_resumed(
-        "singan", data, tmp_path / "killed", moment, undisturbed, start=killing.by_fork, again=killing.by_fork
-    )
-    assert outcome.differs == []
-    assert moment.batch <= outcome.batch < killing.STEPS
-    assert outcome.half_written or not moment.writing
+def test_a_run_with_stages_ends_as_an_undisturbed_one_however_often_it_is_killed(killing: Any, tmp_path: Path) -> None:
+    """Within a stage, and where one ends: while its checkpoint is written, and while its model is."""
+    data, out, short = killing.write_photographs(tmp_path / "data"), tmp_path / "killed", "--scale-factor 0.6 --steps 6"
+    whole = killing.train("singan", data, tmp_path / "whole", killing.by_fork, changes=short)
+    undisturbed = killing.finish(whole, tmp_path / "whole")
+    ends = {f"samples/batch-{batch:07d}.png" for batch in (6, 12, 18)}
+    assert {"metrics.jsonl", "checkpoints/step-18/tensors.safetensors", "model/config.json", *ends} < set(undisturbed)
+    running = killing.train("singan", data, out, killing.by_fork, changes=short)
+    for moment in (
+        killing.Moment(3),
+        killing.Moment(6, writing=["checkpoints"]),
+        killing.Moment(12, writing=["model"]),
+    ):
+        found = killing.kill(running, out, moment)
+        assert moment.batch <= found.batch < 18
+        assert found.half_written or not moment.writing
+        running = killing.resume(out, killing.by_fork)
+    assert killing.finish(running, out) == undisturbed

@@ -214,7 +214,7 @@ def new_weights(width: int, out: int, tail: str) -> Weights:
 
 
 def test_a_pyramid_from_the_first_random_number_on() -> None:
-    """Five scales, the last of another width, two iterations each; the authors draw noise for a picture more."""
+    """Five scales, the last of another width, two iterations each."""
     # At a low rate, since the walk of the biases before a norm could push a level of a finished scale over the edge of
     # its 8 bits.
     s = attrs.evolve(TINY, reference=True, steps=2, lr=1e-6)
@@ -225,10 +225,7 @@ def test_a_pyramid_from_the_first_random_number_on() -> None:
         G, D = new_weights(s.width(k), 3, "tail.0"), new_weights(s.width(k), 1, "tail")
         if k and s.width(k) == s.width(k - 1):
             G, D = ({name: x.detach().clone() for name, x in w.items()} for w in (theirs[-1].G, theirs[-1].D))
-        with torch.random.fork_rng():
-            theirs.append(authors.Scale(G, D, image, [scale.result() for scale in theirs], options_of(s)))
-        if k == 0:
-            torch.randn(1, 1, *image.shape[2:])
+        theirs.append(authors.Scale(G, D, image, [scale.result() for scale in theirs], options_of(s)))
         for _ in range(s.steps):
             theirs[-1]()
     left = torch.get_rng_state()

@@ -128,6 +128,17 @@ def test_levels_beyond_the_range_are_clamped():
     assert found.abs().max() == 1
 
 
+@pytest.mark.parametrize(("scale", "size"), [(1.25, (29, 39)), (0.7, (17, 22)), (3.0, (69, 93))])
+@pytest.mark.parametrize("reference", [False, True])
+def test_long_rows_are_resized_in_bands(image, scale, size, reference, monkeypatch):
+    whole = resize(image, size, scale, reference=reference)
+    monkeypatch.setattr(module, "_LARGEST", 100)
+    monkeypatch.setattr(module, "_BAND", 8)
+    monkeypatch.setattr(module, "_cache", {})
+    torch.testing.assert_close(resize(image, size, scale, reference=reference), whole, rtol=0, atol=1e-12)
+    assert not module._cache
+
+
 def test_autocast_has_no_say(image):
     plain = resize(image.float(), (29, 39), 1.25)
     np.testing.assert_allclose(plain.numpy(), resize(image, (29, 39), 1.25).numpy(), atol=1e-6)

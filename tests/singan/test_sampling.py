@@ -101,11 +101,11 @@ def test_below_the_start_is_the_photograph(make: Callable[..., PyramidGenerator]
         below = plain_reconstructions(model, index)
         for start in (1, 2):
             prior = resize(below[start - 1], SIZES[start], 1 / FACTOR)
-            made = generate(model, start=start, first=index)
+            made = generate(model, start_scale=start, first=index)
             same(made, plain_sample(model, list(SIZES), 0, index, prior, start))
     wide = resize(resize(below[0], SIZES[1], 1 / FACTOR), (16, 38), (1.0, 2.0))
     same(
-        generate(model, start=1, first=1, scale_h=2),
+        generate(model, start_scale=1, first=1, scale_h=2),
         plain_sample(model, [(12, 28), (16, 38), (21, 50)], 0, 1, wide, 1),
     )
 
@@ -113,9 +113,9 @@ def test_below_the_start_is_the_photograph(make: Callable[..., PyramidGenerator]
 def test_an_image_is_put_in(make: Callable[..., PyramidGenerator]) -> None:
     model = make()
     image = torch.rand(1, 3, *SIZES[2]) * 2 - 1
-    same(generate(model, start=2, image=image, seed=1), plain_sample(model, list(SIZES), 1, 0, image.double(), 2))
+    same(generate(model, start_scale=2, image=image, seed=1), plain_sample(model, list(SIZES), 1, 0, image.double(), 2))
     with pytest.raises(DataError, match=r"image of shape \(1, 3, 21, 25\); scale 1 needs one of \(1, 3, 16, 19\)"):
-        generate(model, start=1, image=image)
+        generate(model, start_scale=1, image=image)
 
 
 def test_noise_depends_on_seed_number_and_scale_alone(make: Callable[..., PyramidGenerator]) -> None:
@@ -217,8 +217,8 @@ def test_a_model_in_training_is_sampled_as_if_it_were_done(make: Callable[..., P
         ({"count": 0}, r"count \(=0\) must be a whole number of at least 1"),
         ({"tile": 0}, r"tile \(=0\) must be a whole number of at least 1"),
         ({"seed": -1}, r"seed \(=-1\) must be a whole number of at least 0"),
-        ({"start": 3}, r"start_scale \(=3\) must lie between 0, the coarsest scale, and 2, the finest one"),
-        ({"start": -1}, r"start_scale \(=-1\) must lie between 0"),
+        ({"start_scale": 3}, r"start_scale \(=3\) must lie between 0, the coarsest scale, and 2, the finest one"),
+        ({"start_scale": -1}, r"start_scale \(=-1\) must lie between 0"),
         ({"scale_h": 0.0}, r"scale_h \(=0\) must be a number above 0; 1 keeps the size"),
         ({"scale_v": -0.5}, r"scale_v \(=-0.5\) must be a number above 0"),
         ({"scale_v": float("nan")}, r"scale_v \(=nan\) must be a number above 0"),
@@ -238,5 +238,5 @@ def test_what_is_larger_than_a_tile_stays_on_the_host() -> None:
         assert model[0].image.device.type == "cuda"
         assert generate(model, 2, tile=25).device.type == "cuda"
         for start in range(3):
-            assert generate(model, start=start, tile=24).device.type == "cpu"
-            assert generate(model, start=start, tile=25, scale_h=3).device.type == "cpu"
+            assert generate(model, start_scale=start, tile=24).device.type == "cpu"
+            assert generate(model, start_scale=start, tile=25, scale_h=3).device.type == "cpu"

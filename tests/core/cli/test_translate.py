@@ -62,10 +62,12 @@ def test_a_model_that_makes_images_of_noise_translates_none(blur, photo, tmp_pat
     model = i2i.save(blur_code.noise(), tmp_path / "model")
     assert main(["translate", str(model), str(photo), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 2
     said = capsys.readouterr().err
-    assert said == f"i2i: error: {model} makes images of noise and translates none; use i2i blur twice\n"
+    how = "i2i blur --help lists what it can make\n"
+    assert said == f"i2i: error: {model} makes images of noise and translates none; {how}"
     assert not (tmp_path / "out").exists()
     assert main(["info", str(model)]) == 0
-    assert "makes       images of noise; translates none\n" in capsys.readouterr().out
+    assert f"makes       images of noise, translates none; {how}" in capsys.readouterr().out
+    assert "i2i blur --help\n" in (model / "README.md").read_text()
 
 
 def test_a_model_of_sixteen_bits_writes_sixteen_bits(blur, tmp_path, capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.pixels import from_json
+from i2i.registry import help_for
 
 _CARD = """\
 ---
@@ -39,9 +40,6 @@ net = i2i.load("{folder}"{into})
 image = net({read}).image  # (b, {channels_in}, h, w) -> (b, {channels_out}, h, w), in [-1, 1]
 ```
 """
-
-
-_TRANSLATE = ("i2i", "translate", "{}", "photo.jpg", "--out", "translated")
 
 
 def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str:
@@ -77,7 +75,7 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
         picture="\n![sample](sample.png)\n" if picture else "",
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         packages=" ".join(name for name in config["versions"] if name != "torch"),
-        command=" ".join(["i2i", *plugin, "--help"] if of_noise else _TRANSLATE).format(name),
+        command=help_for(part) if of_noise else f"i2i translate {name} photo.jpg --out translated",
         read="noise" if of_noise else "photo",
         folder=name,
         into="" if spec else ", into=my_net",

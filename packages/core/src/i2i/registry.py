@@ -162,11 +162,20 @@ def converter(name: str) -> ConverterEntry:
     return found
 
 
-def commands_for(net: object) -> list[str]:
-    """Return the commands of the plugin that made ``net``, such as ``i2i singan sample``; [] where none is known."""
+def help_for(part: str | None) -> str:
+    """Return the command that lists what can be done with a net of ``<plugin>/<part>``, such as ``i2i singan --help``.
+
+    It is ``i2i --help``, which lists the commands of all plugins, where the part is not known or its plugin has none.
+    """
+    plugin = (part or "").partition("/")[0]
+    groups = {name.partition(" ")[0] for name in registry().tables.commands.names()}
+    return f"i2i {plugin} --help" if plugin in groups else "i2i --help"
+
+
+def part_of(net: object) -> str | None:
+    """Return the name of the registered part that made ``net``, or None."""
     factory = getattr(getattr(net, "spec", None), "factory", None)  # `i2i.parts.Spec`, which needs torch
-    plugin = (name_of(factory) or "").partition("/")[0] if factory is not None else ""
-    return [f"i2i {name}" for name in registry().tables.commands.names() if name.partition(" ")[0] == plugin]
+    return None if factory is None else name_of(factory)
 
 
 def name_of(reference: str) -> str | None:

@@ -23,7 +23,7 @@ from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard
 from i2i.policy import Policy, Precision, best_precision
 from i2i.protocols import Observer
 from i2i.recipes import Recipe
-from i2i.registry import commands_for, observer, recipe
+from i2i.registry import help_for, observer, part_of, recipe
 from i2i.settings import LENGTHS, MAY_DIFFER, RunSettings, check_resumed
 from i2i.shortage import IN_TRAINING, memory_suffices
 from i2i.toml import changed, read_settings, write_settings
@@ -104,7 +104,9 @@ def _say_what_next(ended: Run, built: Recipe, out: Path) -> None:
         return
     folders = ", ".join(str(Path(out, "model", name)) for name in models)
     of_noise = [net for net in models.values() if getattr(net, "from_noise", False)]
-    use = ", ".join(commands_for(of_noise[0])) if of_noise else f"i2i translate {out} IMAGES --out DIR"
+    use = f"i2i translate {out} IMAGES --out DIR"
+    if of_noise:
+        use = f"{help_for(part_of(of_noise[0]))} lists what it can make"
     print(f"saved for use: {folders}; {use}", flush=True)
 
 

@@ -4,37 +4,54 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from i2i_singan.apps.animate import animate
+    from i2i_singan.apps.paint import edit, harmonize, paint
+    from i2i_singan.apps.super_resolve import super_resolve
     from i2i_singan.model import PyramidGenerator, pyramid_generator
     from i2i_singan.networks import scale_discriminator, scale_generator
     from i2i_singan.pyramid import Pyramid, levels, plan
     from i2i_singan.recipe import build
-    from i2i_singan.resize import resize
+    from i2i_singan.sampling import generate, reconstruct, samples
     from i2i_singan.settings import Settings
 
 _HOMES = {
     "Pyramid": "pyramid",
     "PyramidGenerator": "model",
     "Settings": "settings",
+    "animate": "apps.animate",
     "build": "recipe",
+    "edit": "apps.paint",
+    "generate": "sampling",
+    "harmonize": "apps.paint",
     "levels": "pyramid",
+    "paint": "apps.paint",
     "plan": "pyramid",
     "pyramid_generator": "model",
-    "resize": "resize",
+    "reconstruct": "sampling",
+    "samples": "sampling",
     "scale_discriminator": "networks",
     "scale_generator": "networks",
+    "super_resolve": "apps.super_resolve",
 }
 
 __all__ = [
     "Pyramid",
     "PyramidGenerator",
     "Settings",
+    "animate",
     "build",
+    "edit",
+    "generate",
+    "harmonize",
     "levels",
+    "paint",
     "plan",
     "pyramid_generator",
-    "resize",
+    "reconstruct",
+    "samples",
     "scale_discriminator",
     "scale_generator",
+    "super_resolve",
 ]
 
 

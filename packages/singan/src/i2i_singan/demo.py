@@ -39,7 +39,7 @@ from i2i_singan.settings import Settings
 PHOTOGRAPH, SHORT_SIDE = "china", 43
 SETTINGS = Settings(steps=250, min_size=19, scale_factor=0.66, max_width=32)
 FACTOR = 2
-_PATCH = 15  # pixels of the flower that is pasted into the photograph
+_PATCH = 17  # pixels of the cat that is pasted into the photograph
 _FILM = 40  # frames
 
 
@@ -61,27 +61,29 @@ def demo(out: Path, seed: int, steps: int | None, resume: bool) -> None:
     write_pictures(out)
     _introduce(out, seed, length)
     run = out / "run"
+    here = Path.cwd()
+    short = out.relative_to(here) if out.is_relative_to(here) else out  # so that the commands can be read
     with one_thread():
         _train(out, run, seed, length, resume)
-        apply(out, run, seed)
-    _report(out, load_model(run, "cpu"))
+        apply(short, short / "run", seed)
+    _report(short, load_model(run, "cpu"))
 
 
 def write_pictures(out: Path) -> None:
-    """Write the photograph in two sizes, and with a flower pasted into it."""
+    """Write the photograph in two sizes, and with a piece of a cat pasted into it."""
     small, large = (photographs.load(side)[PHOTOGRAPH] for side in (SHORT_SIDE, FACTOR * SHORT_SIDE))
     write_colours(out / "photograph.png", small)
     write_colours(out / "truth.png", large[: FACTOR * small.shape[0], : FACTOR * small.shape[1]])
-    write_colours(out / "pasted.png", pasted(small, photographs.load(SHORT_SIDE // 2)["flower"]))
+    write_colours(out / "pasted.png", pasted(small, photographs.load(24)["chelsea"]))
 
 
 def pasted(photograph: Colours, other: Colours) -> Colours:
-    """Paste a disc out of the middle of ``other (h, w, 3)`` into the upper right of ``photograph (h, w, 3)``."""
+    """Paste a disc out of the middle of ``other (h, w, 3)`` into the lower right of ``photograph (h, w, 3)``."""
     row, column = (other.shape[0] - _PATCH) // 2, (other.shape[1] - _PATCH) // 2
     patch = other[row : row + _PATCH, column : column + _PATCH]
     distance = np.hypot(*(np.indices((_PATCH, _PATCH)) - (_PATCH - 1) / 2))
     made = photograph.copy()
-    place = made[2 : 2 + _PATCH, -_PATCH - 4 : -4]
+    place = made[-_PATCH - 4 : -4, -_PATCH - 7 : -7]
     place[distance <= _PATCH / 2] = patch[distance <= _PATCH / 2]
     return made
 
@@ -92,7 +94,7 @@ def apply(out: Path, run: Path, seed: int) -> None:
     _run(sample, "sample", str(run), out=out / "wide", count=1, scale_h=2.0, seed=seed)
     _run(reconstruct, "reconstruct", str(run), out=out / "reconstruction", all_scales=True)
     _run(
-        harmonize, "harmonize", str(run), out / "pasted.png", out=out / "harmonized", start_scale=(2,), dilation=2,
+        harmonize, "harmonize", str(run), out / "pasted.png", out=out / "harmonized", start_scale=(1,), dilation=2,
         feather=1.0, seed=seed,
     )  # fmt: skip
     _run(animate, "animate", str(run), out=out / "film", start_scale=(0,), beta=(0.9,), frames=_FILM, seed=seed)
@@ -170,7 +172,7 @@ def _sheet(out: Path) -> Any:
     last = max((out / "reconstruction").glob("*.png"))
     names = {
         "photograph": ["photograph", "pasted"],
-        "noise / harmonized": [f"reconstruction/{last.stem}", "harmonized/pasted-harmonized-2"],
+        "noise / harmonized": [f"reconstruction/{last.stem}", "harmonized/pasted-harmonized-1"],
         "samples": ["samples/sample-000", "samples/sample-001"],
         "samples ": ["samples/sample-002", "samples/sample-003"],
         "bicubic / enlarged": [f"enlarged/{name}-{FACTOR}" for name in ("bicubic", "super-resolution")],

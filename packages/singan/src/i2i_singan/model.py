@@ -40,7 +40,7 @@ class Scale(nn.Module):
         self.prior = torch.zeros_like(image)
 
     def settled(self) -> Scale:
-        """Return the scale in eval mode, with norms that keep the statistics of the image of the fixed noise."""
+        """Return the scale with a net in eval mode, whose norms keep the statistics of the image of the fixed noise."""
         net = self.net.twin()
         net.settle(self.inputs(self.prior, self.noise))
         scale = Scale(net, self.image, self.noise)

@@ -198,7 +198,8 @@ def _fill(convolution: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
     """Give a convolution weights that are not trained, in the layout in which images are resized."""
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None:
-            setattr(convolution, name, nn.Parameter(value.detach().contiguous(), requires_grad=False))
+            copied = value.detach().clone(memory_format=torch.contiguous_format)
+            setattr(convolution, name, nn.Parameter(copied, requires_grad=False))
 
 
 @part(example=Example({"channels": 3, "width": 4, "layers": 2}, ((1, 3, 16, 16),)))

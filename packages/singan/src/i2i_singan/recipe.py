@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import i2i
-from i2i.errors import SettingsError
+from i2i.errors import DataError, SettingsError
 from i2i.pixels import PixelFormat
+from i2i.policy import Policy
 from i2i.recipes import Recipe, Span
 from i2i.settings import RunSettings
+from i2i.step import Step
 from i2i.training import usable_device
 from i2i_singan.commands.common import load_model
 from i2i_singan.images import read_training
@@ -28,6 +32,10 @@ from i2i_singan.settings import Settings
 from i2i_singan.step import Levels, make_step
 
 _SAMPLES = 3  # in a picture
+# What a batch costs beside its arithmetic, in the unit of `spans`: an accelerator is through with a small scale before
+# Python has launched the next kernel (a thousand of them take the time of 300 GFLOP). Only the time left depends on it.
+_WAIT, _LONG_WAIT = {"cpu": 2e5}, 1e8
+_ALIKE = 1.5 * 2 / 255  # between one and two of 256 levels: readers of JPEG files and devices differ by one at most
 
 
 def build(settings: Settings, run: RunSettings) -> Recipe:
@@ -46,24 +54,24 @@ def build(settings: Settings, run: RunSettings) -> Recipe:
     if run.accumulate > 1 and settings.gradient != "fresh":
         raise SettingsError(f"accumulate (={run.accumulate}) needs generator_gradient fresh, not {settings.gradient}")
     if settings.quantised_scale is not None:
-        return _quantised(settings, load_model(run.data, run.device), settings.quantised_scale)
+        return _quantised(settings, load_model(run.data, run.device), settings.quantised_scale, run.data)
     images, pixels = read_training(run.data, settings, skip_bad=run.skip_bad)
     pyramid = planned(images, settings)
     batch = Levels(levels(images.to(usable_device(run.device)), pyramid, reference=settings.reference))
     model = functools.partial(model_of, settings, pyramid, pixels)
     return Recipe(
         nets=lambda: None,
-        step=make_step(settings, pyramid, batch),
+        step=checked(make_step(settings, pyramid, batch), batch.images, run.data),
         data=lambda: Always(batch),
         length=settings.steps * len(pyramid.sizes),
         preview_batch=lambda: batch,
         preview=lambda nets, _: preview(model(nets)),
         models=lambda nets: {"": model(nets)},
-        stages=spans(settings, pyramid),
+        stages=spans(settings, pyramid, usable_device(run.device).type),
     )
 
 
-def _quantised(settings: Settings, trained: PyramidGenerator, k: int) -> Recipe:
+def _quantised(settings: Settings, trained: PyramidGenerator, k: int, source: str | Path) -> Recipe:
     """Make the recipe for one scale of a trained model, the result of which is that model with the new scale."""
 
     def model(nets: i2i.Stages) -> PyramidGenerator:
@@ -72,7 +80,7 @@ def _quantised(settings: Settings, trained: PyramidGenerator, k: int) -> Recipe:
     batch = Levels(tuple(scale.image for scale in trained))
     return Recipe(
         nets=lambda: None,
-        step=quantised_step(settings, trained),
+        step=checked(quantised_step(settings, trained), batch.images[k:], source),
         data=lambda: Always(batch),
         length=settings.steps,
         preview_batch=lambda: batch,
@@ -80,6 +88,29 @@ def _quantised(settings: Settings, trained: PyramidGenerator, k: int) -> Recipe:
         models=lambda nets: {"": model(nets)},
         stages=[Span(settings.steps, 1.0, "scale")],
     )
+
+
+def checked(step: Step[None, Levels], images: Sequence[Tensor], source: str | Path) -> Step[None, Levels]:
+    """Let a step refuse to go on with other training images than it was begun with.
+
+    Args:
+        step: its stages have `Nets`.
+        images: the training images ``(n, c, h, w)`` of each stage.
+        source: what they were read from.
+
+    Returns:
+        The step; restoring it raises a DataError that names ``source`` if a training image is another one.
+    """
+
+    def init(nets: None, policy: Policy, saved: Mapping[str, Any] | None) -> Any:
+        for image, (scale, *_) in zip(images, saved["nets"] if saved else (), strict=False):
+            before, now = scale["image"].cpu(), image.cpu()
+            if before.shape != now.shape or (before - now).abs().max() > _ALIKE:
+                raise DataError(f"{source} is not what this run was begun with: another picture, size or order of "
+                                "pictures; put that back, or leave --resume out and choose another --out")  # fmt: skip
+        return step.init(nets, policy, saved)
+
+    return step._replace(init=init)
 
 
 def planned(images: Tensor, settings: Settings) -> Pyramid:
@@ -108,15 +139,21 @@ def model_of(settings: Settings, pyramid: Pyramid, pixels: PixelFormat, nets: i2
 def preview(model: PyramidGenerator) -> dict[str, Tensor]:
     """Return the columns of a picture of the newest scale: training image, reconstruction, samples."""
     image = model[-1].image
-    samples = generate(model, _SAMPLES)
+    samples = torch.unflatten(generate(model, _SAMPLES * len(image)), 0, (len(image), _SAMPLES))
     columns = {"photograph": image, "of the fixed noise": reconstruct(model)[-1]}
-    return columns | {f"sample {k + 1}": samples[k : k + 1].expand_as(image) for k in range(_SAMPLES)}
+    return columns | {f"sample {k + 1}": samples[:, k] for k in range(_SAMPLES)}
 
 
-def spans(settings: Settings, pyramid: Pyramid) -> list[Span]:
-    """Return the scales as stages of the run; the work of a batch grows with pixels and with width, squared."""
+def spans(settings: Settings, pyramid: Pyramid, device: str) -> list[Span]:
+    """Return the scales as stages of the run; the work of a batch grows with pixels and with width, squared.
+
+    Args:
+        settings: of the method.
+        pyramid: sizes.
+        device: the kind of device, which says how much is waited at small scales.
+    """
     work = [h * w * (settings.width(k) ** 2 + 16 * settings.width(k)) for k, (h, w) in enumerate(pyramid.sizes)]
-    return [Span(settings.steps, float(each), "scale") for each in work]
+    return [Span(settings.steps, each + _WAIT.get(device, _LONG_WAIT), "scale") for each in work]
 
 
 class Always:

@@ -31,7 +31,7 @@ def generate(
     *,
     seed: int = 0,
     first: int = 0,
-    start: int = 0,
+    start_scale: int = 0,
     image: Tensor | None = None,
     scale_v: float = 1.0,
     scale_h: float = 1.0,
@@ -47,9 +47,9 @@ def generate(
         count: how many samples.
         seed: of the noise, 0 and up.
         first: number of the first sample: samples 3 and 4 are the same whether 0 to 2 are made or not.
-        start: the scale that noise begins at. Above 0 the layout of the coarser scales is that of the training image;
-            with several training images they take turns.
-        image: ``(1, c, h, w)`` of the size of scale ``start``: what that scale adds to, instead.
+        start_scale: where noise begins. Above 0 the layout of the coarser scales is that of the training image; with
+            several training images they take turns.
+        image: ``(1, c, h, w)`` of the size of scale ``start_scale``: what that scale adds to, instead.
         scale_v: height of the samples as a multiple of that of the training image.
         scale_h: width of the samples as a multiple of that of the training image.
         tile: larger images go through the nets in tiles of this side.
@@ -59,14 +59,22 @@ def generate(
 
     Raises:
         SettingsError: a number out of range.
-        DataError: ``image`` is not of the size of scale ``start``.
+        DataError: ``image`` is not of the size of scale ``start_scale``.
 
     Differs:
-        From the authors' code: with ``scale_v`` or ``scale_h`` the layout that ``start`` begins from is enlarged by
+        From the authors' code: with ``scale_v`` or ``scale_h`` the layout below ``start_scale`` is enlarged by
         bicubic, not bilinear interpolation.
     """
     made = samples(
-        model, count, seed=seed, first=first, start=start, image=image, scale_v=scale_v, scale_h=scale_h, tile=tile
+        model,
+        count,
+        seed=seed,
+        first=first,
+        start_scale=start_scale,
+        image=image,
+        scale_v=scale_v,
+        scale_h=scale_h,
+        tile=tile,
     )
     return torch.cat(list(made))
 
@@ -77,7 +85,7 @@ def samples(
     *,
     seed: int = 0,
     first: int = 0,
-    start: int = 0,
+    start_scale: int = 0,
     image: Tensor | None = None,
     scale_v: float = 1.0,
     scale_h: float = 1.0,
@@ -87,17 +95,17 @@ def samples(
     at_least("count", count, 1)
     at_least("tile", tile, 1)
     at_least("seed", seed, 0)
-    check_start_scale(model, start)
+    check_start_scale(model, start_scale)
     sizes = scaled_sizes(model, scale_v, scale_h)
     scales = folded(model)
     place = scales[0].image.device if max(sizes[-1]) <= tile else torch.device("cpu")
-    prior = prior_at(model, scales, start, sizes[start], image, place)
+    prior = prior_at(model, scales, start_scale, sizes[start_scale], image, place)
 
     def each(index: int) -> Tensor:
         chosen = index % len(prior)
         made = prior[chosen : chosen + 1]
-        for k in range(start, len(scales)):
-            made = made if k == start else model.upsampled(made, sizes[k])
+        for k in range(start_scale, len(scales)):
+            made = made if k == start_scale else model.upsampled(made, sizes[k])
             noise = drawn(seed, index, k, noise_shape(model, k, sizes[k])).to(made)
             made = refine(scales[k], made, noise, tile)
         return made

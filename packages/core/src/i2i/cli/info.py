@@ -46,7 +46,10 @@ def _model(model: str) -> list[tuple[str, str]]:
 
 def _taken(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     if found.get("from_noise"):
-        return [("makes", "images of noise; translates none")]
+        from i2i.registry import help_for
+
+        part = found["spec"]["part"] if found["spec"] else None
+        return [("makes", f"images of noise, translates none; {help_for(part)} lists what it can make")]
     sizes = f"any; padded inside to multiples of {found['multiple']}" if found["multiple"] > 1 else "any"
     return [("sizes", sizes), ("reads", str(from_json(found["reads"])))]
 

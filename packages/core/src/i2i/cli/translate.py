@@ -103,10 +103,11 @@ def translate(
 def _check_translates(net: nn.Module, model: str) -> None:
     if not getattr(net, "from_noise", False):
         return
-    from i2i.registry import commands_for
+    from i2i.registry import help_for, part_of
 
-    commands = ", ".join(commands_for(net)) or "a command of its plugin"
-    raise SettingsError(f"{model} makes images of noise and translates none; use {commands}")
+    raise SettingsError(
+        f"{model} makes images of noise and translates none; {help_for(part_of(net))} lists what it can make"
+    )
 
 
 def _translate_videos(

@@ -23,21 +23,8 @@ from i2i.pixels import formats_of
 from i2i_singan.apps.derived import derived, settings_of
 from i2i_singan.commands.common import load_model
 from i2i_singan.model import PyramidGenerator
-from i2i_singan.sampling import (
-    TILE,
-    check_start_scale,
-    drawn,
-    folded,
-    noise_shape,
-    prior_at,
-    refine,
-)
+from i2i_singan.sampling import TILE, check_start_scale, drawn, folded, noise_shape, prior_at, refine
 
-START_SCALES = (0, 1, 2)
-"""Where the noise of the paper's animations begins."""
-BETAS = (0.8, 0.85, 0.9, 0.95)
-"""How steady the paper's animations move."""
-FRAMES = 100
 _MIN_SIZE = 20  # pixels of the short side of the coarsest scale
 _SHARE = 0.05  # of new noise at the beginning
 
@@ -45,21 +32,22 @@ _SHARE = 0.05  # of new noise at the beginning
 def animate(
     model: PyramidGenerator,
     *,
-    start: int = 0,
+    start_scale: int = 0,
     alpha: float = 0.1,
     beta: float = 0.9,
-    frames: int = FRAMES,
+    frames: int = 100,
     seed: int = 0,
     tile: int = TILE,
 ) -> Iterator[Tensor]:
     """Return the frames of an animation, made one after the other.
 
-    At each scale from ``start`` on the noise z walks at random, drawn back to the fixed noise z* of the photograph:
-    with n new noise, ``z' = alpha z* + (1 - alpha) (z + d)`` and ``d = beta (z - z before) + (1 - beta) n``.
+    At each scale from ``start_scale`` on the noise z walks at random, drawn back to the fixed noise z* of the
+    photograph: with n new noise, ``z' = alpha z* + (1 - alpha) (z + d)`` and
+    ``d = beta (z - z before) + (1 - beta) n``.
 
     Args:
         model: trained, best with noise that reaches over the border of the images, see `animation_model`.
-        start: the scale that the walk begins at; what the coarser ones make stays as it is.
+        start_scale: the scale that the walk begins at; what the coarser ones make stays as it is.
         alpha: how strongly each frame is drawn back to the photograph, 0 to 1.
         beta: how steadily the walk goes on in its direction, 0 to 1.
         frames: how many.
@@ -75,15 +63,15 @@ def animate(
     Differs:
         From the authors' code: ``alpha`` counts; theirs has an option for it, but always takes 0.1.
     """
-    check_animation(model, start=start, alpha=alpha, beta=beta, frames=frames, seed=seed, tile=tile)
+    check_animation(model, start_scale=start_scale, alpha=alpha, beta=beta, frames=frames, seed=seed, tile=tile)
     scales = folded(model)
-    prior = prior_at(model, scales, start, model.sizes[start])[:1]
-    walks = {k: walk(_fixed(model, k), _draws(model, k, seed), alpha, beta) for k in range(start, len(scales))}
+    prior = prior_at(model, scales, start_scale, model.sizes[start_scale])[:1]
+    walks = {k: walk(_fixed(model, k), _draws(model, k, seed), alpha, beta) for k in range(start_scale, len(scales))}
 
     def frame(_: int) -> Tensor:
         made = prior
         for k, noises in walks.items():
-            made = made if k == start else model.upsampled(made, model.sizes[k])
+            made = made if k == start_scale else model.upsampled(made, model.sizes[k])
             made = refine(scales[k], made, next(noises), tile)
         return made
 
@@ -91,7 +79,7 @@ def animate(
 
 
 def check_animation(
-    model: PyramidGenerator, *, start: int, alpha: float, beta: float, frames: int, seed: int, tile: int
+    model: PyramidGenerator, *, start_scale: int, alpha: float, beta: float, frames: int, seed: int, tile: int
 ) -> None:
     """Check what `animate` is asked for, before anything is made.
 
@@ -101,7 +89,7 @@ def check_animation(
     at_least("frames", frames, 1)
     at_least("tile", tile, 1)
     at_least("seed", seed, 0)
-    check_start_scale(model, start)
+    check_start_scale(model, start_scale)
     for name, share in (("alpha", alpha), ("beta", beta)):
         if not 0 <= share <= 1:
             raise SettingsError(f"{name} (={share:g}) must lie between 0 and 1")

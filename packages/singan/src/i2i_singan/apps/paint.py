@@ -20,7 +20,7 @@ from i2i_singan.model import PyramidGenerator
 from i2i_singan.palette import quantised
 from i2i_singan.pyramid import scale_between
 from i2i_singan.resize import resize
-from i2i_singan.sampling import generate
+from i2i_singan.sampling import TILE, generate
 
 EDITED_DILATION, HARMONIZED_DILATION = 20, 7  # pixels, as in the authors' code
 
@@ -46,7 +46,7 @@ def paint(
     *,
     palette: Tensor | None = None,
     seed: int = 0,
-    tile: int = 512,
+    tile: int = TILE,
 ) -> Tensor:
     """Turn a painting into an image of the kind that the model was trained on.
 
@@ -78,7 +78,7 @@ def paint(
         few, exponent = quantised(given, palette, reference=model.reference), len(model) - 1 - start_scale
         prior = _resized(model, few, start_scale, exponent)
         prior = prior if model.reference else quantised(prior, palette)
-    return generate(model, 1, seed=seed, start=start_scale, image=prior, tile=tile)
+    return generate(model, 1, seed=seed, start_scale=start_scale, image=prior, tile=tile)
 
 
 def edit(
@@ -91,7 +91,7 @@ def edit(
     dilation: int = EDITED_DILATION,
     feather: float = 5.0,
     seed: int = 0,
-    tile: int = 512,
+    tile: int = TILE,
 ) -> Composition:
     """Make a collage look as if it had never been cut: parts of the training image that were moved or copied.
 
@@ -101,7 +101,8 @@ def edit(
         start_scale: where it is put in; see `paint`.
         mask: ``(1, 1, h, w)`` bool of the size of ``image``: where it was edited; None: where it differs from the
             training image.
-        tolerance: difference that is none yet, as a share of the range; see `i2i_singan.apps.masks.difference_mask`.
+        tolerance: without ``mask``: difference that is none yet, as a share of the range; see
+            `i2i_singan.apps.masks.difference_mask`.
         dilation: pixels that the mask is grown by.
         feather: standard deviation of its soft edge, in pixels.
         seed: of the noise.
@@ -124,7 +125,7 @@ def edit(
     else:
         changed = fitted(_checked(mask, image), model.sizes[-1])
     weight = feathered(changed.cpu(), radius=dilation, sigma=feather)
-    made = generate(model, 1, seed=seed, start=start_scale, image=prior_of(model, given, start_scale), tile=tile)
+    made = generate(model, 1, seed=seed, start_scale=start_scale, image=prior_of(model, given, start_scale), tile=tile)
     return Composition(blended(given, made.to(given), weight), made, weight)
 
 
@@ -138,7 +139,7 @@ def harmonize(
     dilation: int = HARMONIZED_DILATION,
     feather: float = 5.0,
     seed: int = 0,
-    tile: int = 512,
+    tile: int = TILE,
 ) -> Composition:
     """Give an object that was pasted in the colours and the texture of the training image.
 

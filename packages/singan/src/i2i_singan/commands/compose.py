@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from i2i_singan.apps.paint import Composition
     from i2i_singan.model import PyramidGenerator
 
+_TOLERANCE = 0.05  # a share of the range
 _WIDEST = 1000  # pixels
 
 
@@ -55,10 +56,10 @@ def paint(
     for flag, value in (("--colours", colours), ("--steps", steps)):
         if value is not None and not quantise:
             raise SettingsError(f"{flag} (={value}) is for --quantise; add that, or leave it out")
-    loaded, given = _begin(model, image, start_scale, device)
+    given = _begin(model, image, start_scale, device, seed, tile)
     for scale in start_scale:
         if not quantise:
-            made = make(loaded, given.tensor, scale, seed=seed, tile=tile)
+            made = make(given.model, given.tensor, scale, seed=seed, tile=tile)
         else:
             count = 5 if colours is None else colours
             retrained = quantised_model(model, scale, count, steps=steps, device=device)
@@ -75,7 +76,7 @@ def edit(
     out: Path,
     start_scale: tuple[int, ...],
     mask: Path | None = None,
-    tolerance: float = 0.05,
+    tolerance: float | None = None,
     dilation: int = 20,
     feather: float = 5.0,
     seed: int = 0,
@@ -90,26 +91,17 @@ def edit(
         out: folder for the results: within the mask, without it (raw), and the mask.
         start_scale: where the image is put in, 1 (only its layout is kept) and up; several give several results.
         mask: image of the same size, white where the result may differ; found by comparison when left out.
-        tolerance: difference to the training image, as a share of the range, that is no change yet.
+        tolerance: of a mask that is found: difference, as a share of the range, that is no change yet; 0.05 when left
+            out.
         dilation: pixels that the mask is grown by.
         feather: width of its soft edge, a standard deviation in pixels.
         seed: of the noise.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
         tile: make large images in tiles of this side, to save memory; the result is the same.
     """
-    from i2i_singan.apps.paint import edit as make
-
-    loaded, given = _begin(model, image, start_scale, device)
-    _check_masking(tolerance, dilation, feather)
-    marked = _mask(mask, given, loaded, out / f"{image.stem}-edited-mask.png")
-    for scale in start_scale:
-        made = make(
-            loaded, given.tensor, scale, mask=marked, tolerance=tolerance, dilation=dilation, feather=feather,
-            seed=seed, tile=tile,
-        )  # fmt: skip
-        _write(_kept_outside(made, given), given, out, f"edited-{scale}")
-        _write(_levels(made.made, given), given, out, f"edited-{scale}-raw")
-    _write(_shown(made.weight), given, out, "edited-mask")
+    edge = _Edge(mask, tolerance, dilation, feather)
+    given = _begin(model, image, start_scale, device, seed, tile)
+    _compose(given, start_scale, out, "edited", edge, seed=seed, tile=tile, raw=True)
 
 
 def harmonize(
@@ -120,7 +112,7 @@ def harmonize(
     out: Path,
     start_scale: tuple[int, ...],
     mask: Path | None = None,
-    tolerance: float = 0.05,
+    tolerance: float | None = None,
     dilation: int = 7,
     feather: float = 5.0,
     seed: int = 0,
@@ -135,44 +127,49 @@ def harmonize(
         out: folder for the result and the mask.
         start_scale: where the image is put in, 1 (only its layout is kept) and up; several give several results.
         mask: image of the same size, white where the object is; found by comparison when left out.
-        tolerance: difference to the training image, as a share of the range, that is no change yet.
+        tolerance: of a mask that is found: difference, as a share of the range, that is no change yet; 0.05 when left
+            out.
         dilation: pixels that the mask is grown by.
         feather: width of its soft edge, a standard deviation in pixels.
         seed: of the noise.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
         tile: make large images in tiles of this side, to save memory; the result is the same.
     """
-    from i2i_singan.apps.paint import harmonize as make
-
-    loaded, given = _begin(model, image, start_scale, device)
-    _check_masking(tolerance, dilation, feather)
-    marked = _mask(mask, given, loaded, out / f"{image.stem}-harmonized-mask.png")
-    for scale in start_scale:
-        made = make(
-            loaded, given.tensor, scale, mask=marked, tolerance=tolerance, dilation=dilation, feather=feather,
-            seed=seed, tile=tile,
-        )  # fmt: skip
-        _write(_kept_outside(made, given), given, out, f"harmonized-{scale}")
-    _write(_shown(made.weight), given, out, "harmonized-mask")
+    edge = _Edge(mask, tolerance, dilation, feather)
+    given = _begin(model, image, start_scale, device, seed, tile)
+    _compose(given, start_scale, out, "harmonized", edge, seed=seed, tile=tile, raw=False)
 
 
 class _Given(NamedTuple):
-    """The image that a command is given: its file, as it was read ``(h, w, c)``, and ``(1, c, h, w)`` in [-1, 1]."""
+    """A model and an image: its file, as it was read ``(h, w, c)``, and ``(1, c, h, w)`` in [-1, 1]."""
 
+    model: PyramidGenerator
     path: Path
     array: NDArray[Any]
     tensor: Tensor
     writes: PixelFormat
 
 
-def _begin(model: str, path: Path, scales: Sequence[int], device: str) -> tuple[PyramidGenerator, _Given]:
+class _Edge(NamedTuple):
+    """What the flags say about where the result may differ."""
+
+    mask: Path | None
+    tolerance: float | None
+    dilation: int
+    feather: float
+
+
+def _begin(model: str, path: Path, scales: Sequence[int], device: str, seed: int, tile: int) -> _Given:
     """Load the model and read the image; what is wrong is found before anything is made."""
+    from i2i.layers import at_least
     from i2i_singan.apps.paint import check_injection_scale
     from i2i_singan.commands.common import load_model
 
     loaded = load_model(model, device)
     if not scales:
         raise SettingsError("where is it put in? --start-scale 1 and up; several give several results")
+    at_least("seed", seed, 0)
+    at_least("tile", tile, 1)
     for scale in scales:
         check_injection_scale(loaded, scale)
     given = _read(path, loaded)
@@ -180,7 +177,7 @@ def _begin(model: str, path: Path, scales: Sequence[int], device: str) -> tuple[
     if (height, width) != loaded.sizes[-1]:
         finest = "x".join(map(str, reversed(loaded.sizes[-1])))
         print(f"i2i: {path} is {width}x{height}; resized to {finest}, the finest scale of the model", file=sys.stderr)
-    return loaded, given
+    return given
 
 
 def _read(path: Path, model: PyramidGenerator) -> _Given:
@@ -197,18 +194,40 @@ def _read(path: Path, model: PyramidGenerator) -> _Given:
         if isinstance(misfit := error.__cause__, MisfitError):
             raise DataError(f"{path} {misfit.by_model}") from error
         raise
-    return _Given(path, array, to_tensor(array, reads)[None], attrs.evolve(writes, depth=depth_of(array)))
+    return _Given(model, path, array, to_tensor(array, reads)[None], attrs.evolve(writes, depth=depth_of(array)))
 
 
-def _check_masking(tolerance: float, dilation: int, feather: float) -> None:
-    if not 0 <= tolerance <= 1:
-        raise SettingsError(f"--tolerance (={tolerance:g}) must lie between 0 and 1")
-    for name, value in (("--dilation", dilation), ("--feather", feather)):
+def _compose(
+    given: _Given, scales: Sequence[int], out: Path, name: str, edge: _Edge, *, seed: int, tile: int, raw: bool
+) -> None:
+    """Write what `i2i_singan.apps.paint.edit` makes at each scale; ``raw``: the result without the mask, too."""
+    from i2i_singan.apps.paint import edit as make
+
+    _check_edge(edge)
+    tolerance = _TOLERANCE if edge.tolerance is None else edge.tolerance
+    mask = _mask(edge.mask, given, out / f"{given.path.stem}-{name}-mask.png")
+    for scale in scales:
+        made = make(
+            given.model, given.tensor, scale, mask=mask, tolerance=tolerance, dilation=edge.dilation,
+            feather=edge.feather, seed=seed, tile=tile,
+        )  # fmt: skip
+        _write(_kept_outside(made, given), given, out, f"{name}-{scale}")
+        if raw:
+            _write(_levels(made.made, given), given, out, f"{name}-{scale}-raw")
+    _write(_shown(made.weight), given, out, f"{name}-mask")
+
+
+def _check_edge(edge: _Edge) -> None:
+    if edge.tolerance is not None and edge.mask is not None:
+        raise SettingsError(f"--tolerance (={edge.tolerance:g}) is for a mask that is found; leave it out with --mask")
+    if edge.tolerance is not None and not 0 <= edge.tolerance <= 1:
+        raise SettingsError(f"--tolerance (={edge.tolerance:g}) must lie between 0 and 1")
+    for flag, value in (("--dilation", edge.dilation), ("--feather", edge.feather)):
         if not 0 <= value <= _WIDEST:
-            raise SettingsError(f"{name} (={value:g}) must lie between 0 and {_WIDEST} pixels")
+            raise SettingsError(f"{flag} (={value:g}) must lie between 0 and {_WIDEST} pixels")
 
 
-def _mask(path: Path | None, given: _Given, model: PyramidGenerator, target: Path) -> Tensor | None:
+def _mask(path: Path | None, given: _Given, target: Path) -> Tensor | None:
     """Read the mask, if there is one; as it is used, it will be written to ``target``."""
     from i2i_singan.apps.masks import read_mask
 
@@ -217,7 +236,7 @@ def _mask(path: Path | None, given: _Given, model: PyramidGenerator, target: Pat
     if path.resolve() == target.resolve():
         raise DataError(f"{path} would be overwritten by the mask as it was used; choose another --out")
     height, width = given.array.shape[:2]
-    return read_mask(path, (height, width), reference=model.reference)
+    return read_mask(path, (height, width), reference=given.model.reference)
 
 
 def _levels(made: Tensor, given: _Given) -> NDArray[Any]:

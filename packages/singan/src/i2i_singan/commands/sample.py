@@ -48,7 +48,7 @@ def sample(
     net = load_model(model, device)
     names = [f"sample-{index:03}" for index in range(count)]
     with memory_suffices(_LESS, lambda: f"a sample of {scale_h:g} times the width and {scale_v:g} times the height"):
-        made = samples(net, count, seed=seed, start=start_scale, scale_v=scale_v, scale_h=scale_h, tile=tile)
+        made = samples(net, count, seed=seed, start_scale=start_scale, scale_v=scale_v, scale_h=scale_h, tile=tile)
         written = write((each[0] for each in _counted(made, count, "image", "sample")), out, names, net)
     print(f"{count} sample{'s' * (count != 1)}: {written[0]}{f' to {written[-1].name}' * (count != 1)}")
 
@@ -99,9 +99,9 @@ def animate(
     /,
     *,
     out: Path,
-    start_scale: tuple[int, ...] = (),
+    start_scale: tuple[int, ...] = (0, 1, 2),
     alpha: float = 0.1,
-    beta: tuple[float, ...] = (),
+    beta: tuple[float, ...] = (0.8, 0.85, 0.9, 0.95),
     frames: int = 100,
     fps: float = 10.0,
     format: Literal["gif", "webp", "mp4"] = "gif",
@@ -116,10 +116,9 @@ def animate(
     Args:
         model: a run or model of SinGAN.
         out: folder for the films.
-        start_scale: where the noise moves; higher: only finer details do. Several give several films; 0 1 2 when left
-            out.
+        start_scale: where the noise moves; higher: only finer details do. Several give several films.
         alpha: how strongly each frame is drawn back to the photograph, 0 to 1.
-        beta: how steadily the movement goes on, 0 to 1. Several give several films; 0.8 0.85 0.9 0.95 when left out.
+        beta: how steadily the movement goes on, 0 to 1. Several give several films.
         frames: of each film.
         fps: frames per second.
         format: gif, webp or mp4.
@@ -138,16 +137,17 @@ def animate(
     own = as_is or net.noise_padding
     if own and steps is not None:
         raise SettingsError(f"--steps (={steps}) is for the training before; this model is animated as it is")
-    scales = start_scale or tuple(k for k in app.START_SCALES if k < len(net))
-    betas = beta or app.BETAS
-    films = list(product(scales, betas))
+    films = list(product(start_scale, beta))
+    if not films:
+        raise SettingsError("which films? --start-scale and --beta need a number each, or leave them out")
     for k, each in films:  # what is wrong is found before anything is trained
-        app.check_animation(net, start=k, alpha=alpha, beta=each, frames=frames, seed=seed, tile=tile)
-    check_film(folder(out) / f"film.{format}", fps)
+        app.check_animation(net, start_scale=k, alpha=alpha, beta=each, frames=frames, seed=seed, tile=tile)
+    check_film(out / f"film.{format}", fps)
+    folder(out)
     net = net if own else app.animation_model(model, steps=steps, device=device)
     for k, each in films:
         path = out / f"start-{k}-alpha-{alpha:g}-beta-{each:g}.{format}"
-        made = app.animate(net, start=k, alpha=alpha, beta=each, frames=frames, seed=seed, tile=tile)
+        made = app.animate(net, start_scale=k, alpha=alpha, beta=each, frames=frames, seed=seed, tile=tile)
         print(write_film(app.pictures(net, _counted(made, frames, "frame", path.name)), path, fps))
 
 

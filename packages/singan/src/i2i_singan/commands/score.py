@@ -30,7 +30,7 @@ def score(
     count: int | None = None,
     start_scale: int | None = None,
     weights: Path | None = None,
-    layer: Literal["first-pool", "second-pool"] = "first-pool",
+    layer: Literal["first-pool", "second-pool"] | None = None,
     extractor: str | None = None,
     reference: bool = False,
     seed: int = 0,
@@ -45,20 +45,23 @@ def score(
         count: how many samples are made; 50 when left out.
         start_scale: the scale that they begin at, above 0 with the photograph below it; 0 when left out.
         weights: a file with the weights of torchvision's inception_v3, for SIFID.
-        layer: where in Inception: before the first pool as the authors measured, or before the second as they wrote.
+        layer: where in Inception: before the first pool as the authors measured, or before the second as they wrote;
+            first-pool when left out.
         extractor: a function of yours that returns a network that makes feature maps, package.module:function.
         reference: cut decimals of samples off, as the authors' code does when it writes them, instead of rounding.
         seed: of the noise.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
     """
     _check(samples, count, start_scale, weights, extractor)
+    if layer is not None and weights is None:
+        raise SettingsError(f"--layer (={layer}) is of Inception; name its weights as well: --weights FILE")
     from i2i.pixels import formats_of
     from i2i.training import usable_device
     from i2i_singan.commands.common import folder, load_model
     from i2i_singan.scores import score as measure
 
     place = usable_device(device)
-    network = _extractor(weights, layer, extractor, place)
+    network = _extractor(weights, layer or "first-pool", extractor, place)
     net = load_model(model, device)
     pixels = formats_of(net)[1]
     found = _read(samples, pixels) if samples is not None else _made(net, count or _COUNT, start_scale or 0, seed)
@@ -104,7 +107,7 @@ def _extractor(weights: Path | None, layer: Any, extractor: str | None, device: 
 def _made(net: PyramidGenerator, count: int, start_scale: int, seed: int) -> _Samples:
     from i2i_singan.sampling import samples
 
-    images = samples(net, count, seed=seed, start=start_scale)
+    images = samples(net, count, seed=seed, start_scale=start_scale)
     names = [f"sample-{index:03}" for index in range(count)]  # as i2i singan sample calls them
     return _Samples(names, images, {"seed": seed, "start_scale": start_scale})
 

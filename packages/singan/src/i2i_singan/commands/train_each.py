@@ -12,7 +12,7 @@ import attrs
 
 from i2i.errors import DataError, I2IError, RunError, SettingsError
 from i2i.files import writing
-from i2i.settings import RunSettings, check_resumed
+from i2i.settings import LENGTHS, MAY_DIFFER, RunSettings, check_resumed
 from i2i.toml import changed, read_settings, write_settings
 from i2i_singan.settings import Settings
 
@@ -108,7 +108,7 @@ def _chosen(
     settings = attrs.evolve(settings, **{name: value for name, value in changes.items() if name not in of_run})
     run = attrs.evolve(run, **of_run, data=data, out=out, resume=resume)
     if resume:
-        check_resumed(before, (run, settings))
+        check_resumed(before, (run, settings), may_differ=MAY_DIFFER - LENGTHS)  # or no run would go on with them
     return settings, run
 
 

@@ -100,10 +100,12 @@ def test_flags_overrule_the_file_and_that_the_defaults(tmp_path, images, config)
     stored = read_settings(out / "train-each.toml")
     assert (stored.settings["steps"], stored.settings["max_size"], stored.settings["min_size"]) == (7, 50, 25)
     assert stored.run["seed"] == 4
-    # The settings of before count when all is resumed.
-    assert train_each(images, out=out, resume=True, steps=8) == 2
+    # The settings of before count when all is resumed, and scales are as long as they were begun.
+    with pytest.raises(RunError, match="^--steps is 8, but this run was begun with 7; leave --steps out"):
+        train_each(images, out=out, resume=True, steps=8)
+    assert train_each(images, out=out, resume=True, device="cpu") == 2
     stored = read_settings(out / "train-each.toml")
-    assert (stored.settings["steps"], stored.settings["max_size"], stored.run["seed"]) == (8, 50, 4)
+    assert (stored.settings["steps"], stored.settings["max_size"], stored.run["seed"]) == (7, 50, 4)
 
 
 def test_names_are_paths_in_the_folder(images):

@@ -15,7 +15,7 @@ from i2i_singan.model import PyramidGenerator, pyramid_generator
 from i2i_singan.sampling import drawn, reconstruct
 
 SIZES = ((12, 14), (16, 19), (21, 25))
-OPTIONS: dict[str, Any] = {"start": 0, "alpha": 0.1, "beta": 0.9, "frames": 3, "seed": 0, "tile": 512}
+OPTIONS: dict[str, Any] = {"start_scale": 0, "alpha": 0.1, "beta": 0.9, "frames": 3, "seed": 0, "tile": 512}
 
 
 def pyramid(**options: Any) -> PyramidGenerator:
@@ -53,7 +53,7 @@ def test_frames_are_made_of_the_walk_from_the_start_on(noise_padding: bool, star
         fixed = model[k].noise if k == 0 else torch.zeros(shape)
         assert fixed is not None
         walks.append(walk(fixed, lambda step, k=k, shape=shape: drawn(4, step, k, shape), 0.3, 0.8))  # type: ignore[misc]
-    for made in animate(model, start=start, alpha=0.3, beta=0.8, frames=3, seed=4, tile=8):
+    for made in animate(model, start_scale=start, alpha=0.3, beta=0.8, frames=3, seed=4, tile=8):
         wanted = torch.zeros(1, 3, *SIZES[0]) if below is None else model.upsampled(below, SIZES[start])
         for k in range(start, 3):
             prior = wanted if k == start else model.upsampled(wanted, SIZES[k])
@@ -74,7 +74,7 @@ def test_what_alpha_beta_and_the_start_do() -> None:
     assert all(frame.equal(free[0]) for frame in animate(model, alpha=1.0, beta=1.0, frames=2)) is False
     fixed = list(animate(model, alpha=1.0, beta=1.0, frames=2))
     torch.testing.assert_close(fixed[1], still)  # nothing is left of the walk
-    fine = list(animate(model, start=2, frames=6))
+    fine = list(animate(model, start_scale=2, frames=6))
     assert max(distances(fine, still)) < max(distances(list(animate(model, frames=6)), still))
     assert [len(list(animate(model, frames=count))) for count in (1, 7)] == [1, 7]
 
@@ -82,7 +82,7 @@ def test_what_alpha_beta_and_the_start_do() -> None:
 def test_of_several_images_the_first_is_animated() -> None:
     model = pyramid(images=2)
     for start in (0, 1):
-        (made,) = animate(model, start=start, alpha=1.0, frames=1)
+        (made,) = animate(model, start_scale=start, alpha=1.0, frames=1)
         assert made.shape == (1, 3, 21, 25)
     (made,) = animate(model, alpha=1.0, frames=1)
     assert (made - reconstruct(model)[-1][:1]).abs().max() < (made - reconstruct(model)[-1][1:]).abs().max()
@@ -92,7 +92,7 @@ def test_of_several_images_the_first_is_animated() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"start": 3}, r"start_scale \(=3\) must lie between 0, the coarsest scale, and 2"),
+        ({"start_scale": 3}, r"start_scale \(=3\) must lie between 0, the coarsest scale, and 2"),
         ({"alpha": 1.5}, r"alpha \(=1.5\) must lie between 0 and 1"),
         ({"beta": -0.1}, r"beta \(=-0.1\) must lie between 0 and 1"),
         ({"beta": float("nan")}, r"beta \(=nan\) must lie between 0 and 1"),

@@ -46,7 +46,7 @@ def injected(image: Tensor, scale: int) -> Tensor:
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_painting_goes_down_to_the_scale_below_and_up_again(model: PyramidGenerator, image: Tensor, scale: int) -> None:
-    wanted = generate(model, 1, seed=5, start=scale, image=injected(image, scale))
+    wanted = generate(model, 1, seed=5, start_scale=scale, image=injected(image, scale))
     made = paint(model, image, scale, seed=5)
     assert made.shape == (1, 3, *SIZES[-1])
     torch.testing.assert_close(made, wanted)
@@ -57,7 +57,7 @@ def test_a_palette_is_applied_before_and_after_the_painting_is_resized(model: Py
     few = palette(model[2].image, 3)
     prior = quantised(resize(quantised(image, few), SIZES[2], FACTOR), few)
     assert len(prior.flatten(2)[0].unique(dim=1).T) == 3
-    wanted = generate(model, 1, seed=1, start=2, image=prior)
+    wanted = generate(model, 1, seed=1, start_scale=2, image=prior)
     torch.testing.assert_close(paint(model, image, 2, palette=few, seed=1), wanted)
 
 
@@ -77,7 +77,7 @@ def test_outside_the_mask_is_the_input_to_the_bit(model, image, application, rad
     inside = made.weight[0, 0] == 1
     assert inside.any()
     assert made.image[..., inside].equal(made.made.clamp(-1, 1)[..., inside])
-    torch.testing.assert_close(made.made, generate(model, 1, seed=3, start=2, image=injected(image, 2)))
+    torch.testing.assert_close(made.made, generate(model, 1, seed=3, start_scale=2, image=injected(image, 2)))
     assert made.weight.equal(feathered(mask, radius=radius, sigma=1.0))
 
 

@@ -14,7 +14,7 @@ from scipy.linalg import sqrtm
 
 import i2i
 from i2i.cli.flags import call
-from i2i.errors import ModelError, SettingsError
+from i2i.errors import DataError, ModelError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i_singan.commands.score import score
 from i2i_singan.inception import Inception
@@ -140,7 +140,7 @@ def test_reference_cuts_decimals_off(run: Callable[..., dict[str, Any]], net: Py
 
 def test_samples_that_begin_at_a_finer_scale(run: Callable[..., dict[str, Any]], net: PyramidGenerator) -> None:
     image = eight_bits(net[-1].image[0])
-    expected = diversity([eight_bits(sample) for sample in generate(net, 4, start=1)], image)
+    expected = diversity([eight_bits(sample) for sample in generate(net, 4, start_scale=1)], image)
     found = run("--count", "4", "--start-scale", "1")
     assert found["diversity"] == pytest.approx(expected, rel=1e-5)
     assert found["start_scale"] == 1
@@ -151,11 +151,13 @@ def test_inception_of_a_file(
     run: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    torch.save(Inception().state_dict(), tmp_path / "random.pth")
+    torch.save(Inception("second-pool").state_dict(), tmp_path / "random.pth")
     found = run("--count", "2", "--weights", str(tmp_path / "random.pth"))
     assert found["distance"]["name"] == "Frechet distance in Inception with random.pth, first pool"
     assert "SIFID" not in capsys.readouterr().out
     assert found["distance"]["mean"] > 0
+    with pytest.raises(DataError, match="24 x 20 pixels is too small for Inception: 23 a side"):
+        run("--count", "2", "--weights", str(tmp_path / "random.pth"), "--layer", "second-pool")
 
 
 def test_without_a_network_there_is_diversity_only(
@@ -188,6 +190,7 @@ def test_images_of_16_bits(net: PyramidGenerator, tmp_path: Path) -> None:
         (("--weights", "a", "--extractor", "b:c"), "--weights is for Inception, --extractor for another network"),
         (("--extractor", "resnet50"), "must be a function of yours that returns feature maps"),
         (("--start-scale", "3", "--count", "2"), r"start.scale \(=3\)"),
+        (("--layer", "second-pool"), r"--layer \(=second-pool\) is of Inception; name its weights as well"),
         (("--layer", "third-pool"), "--layer: 'third-pool' must be one of"),
     ],
 )
