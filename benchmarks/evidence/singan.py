@@ -41,7 +41,7 @@ GROUPS: Mapping[str, Sequence[Variant]] = {
     "seeds": [("seed 0", {}), ("seed 1", {"seed": 1}), ("seed 2", {"seed": 2}), ("coffee", {"photograph": "coffee"})],
     "min-size": [(f"min_size {size}", {"min_size": size}) for size in (12, 19, 28)],
     "steps": [(f"steps {steps}", {"steps": steps}) for steps in (50, 250, 1000)],
-    "scale-factor": [(f"scale_factor {factor}", {"scale_factor": factor}) for factor in (0.45, 0.66, 0.8)],
+    "scale-factor": [(f"scale_factor {factor}", {"scale_factor": factor}) for factor in (0.4, 0.66, 0.8)],
     "layers": [(f"layers {layers}", {"layers": layers}) for layers in (3, 5, 7)],
     "width": [(f"base_width {width}", {"base_width": width}) for width in (8, 32)],
     "reconstruction": [(f"reconstruction_weight {w}", {"reconstruction_weight": w}) for w in (0.0, 10.0, 100.0)],

@@ -34,7 +34,7 @@ def test_help_shows_every_setting_with_meaning_and_default(blur, capsys, monkeyp
         "Train blur of x-blur.",
         "Channels inside. (default: 2)",
         "Learning rate of the toy. (default: 0.1)",
-        "Folder of the data set",
+        "What to train on: a folder, for example",
         "--skip-bad, --no-skip-bad",
         "--checkpoint-every INT",
         "--speed.lr FLOAT",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from i2i.errors import SettingsError
 from i2i.pixels import PixelFormat
-from i2i_singan.apps.animate import animate, animation_settings, check_animation, pictures, walk
+from i2i_singan.apps.animate import animate, animation_settings, pictures, walk
 from i2i_singan.model import PyramidGenerator, pyramid_generator
 from i2i_singan.sampling import drawn, reconstruct
 
@@ -103,13 +103,13 @@ def test_of_several_images_the_first_is_animated() -> None:
 )
 def test_numbers_out_of_range(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        check_animation(pyramid(), **{**OPTIONS, **changes})
+        animate(pyramid(), **{**OPTIONS, **changes})
 
 
 def test_channels_that_a_film_has_not() -> None:
     with pytest.raises(SettingsError, match=r"makes 7 channels; a film has 3 \(colour\) or 1 \(grey\)"):
-        check_animation(pyramid(channels=7), **OPTIONS)
-    check_animation(pyramid(channels=1), **OPTIONS)
+        animate(pyramid(channels=7), **OPTIONS)
+    animate(pyramid(channels=1), **OPTIONS)
 
 
 def test_pictures_have_eight_bits_and_three_channels() -> None:

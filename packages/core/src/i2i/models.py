@@ -233,7 +233,9 @@ def _folder(model: str | Path) -> Path:
     try:
         return Path(snapshot_download(model, allow_patterns=[CONFIG, *WEIGHTS]))
     except (OSError, ValueError) as error:  # the base classes of all that the Hub client raises
-        said = re.sub(r"\.? \(Request ID[^)]*\)", "", " ".join(str(error).split()))
+        quoted = str(error).partition("\n")[0] if str(error).startswith("Got: ") else str(error)
+        said = re.sub(r"\.? \(Request ID[^)]*\)", "", " ".join(quoted.split()))
+        said = re.sub(r"^Got: \w+: (\[Errno -?\d+\] )?", "", said)  # an error that the client quotes
         reason = textwrap.shorten(re.split(r"[.,:;(] | for url", said)[0].rstrip("."), 80, placeholder=" ...")
         raise ModelError(
             f"{model}: no such folder, and no such model could be fetched from the Hub: {reason}"

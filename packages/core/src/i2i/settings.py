@@ -65,7 +65,7 @@ class RunSettings:
     """What every run has, whatever its recipe."""
 
     data: Path | None = None
-    """Folder of the data set, for example with trainA, trainB, testA and testB in it."""
+    """What to train on: a folder, for example with trainA, trainB, testA and testB in it; for singan, an image."""
     a: tuple[Path, ...] = ()
     """Folders of domain A, instead of --data."""
     b: tuple[Path, ...] = ()

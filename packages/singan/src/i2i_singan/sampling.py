@@ -95,7 +95,7 @@ def samples(
     at_least("count", count, 1)
     at_least("tile", tile, 1)
     at_least("seed", seed, 0)
-    check_start_scale(model, start_scale)
+    check_start_scale(len(model), start_scale)
     sizes = scaled_sizes(model, scale_v, scale_h)
     scales = folded(model)
     place = scales[0].image.device if max(sizes[-1]) <= tile else torch.device("cpu")
@@ -267,13 +267,13 @@ def drawn(seed: int, index: int, k: int, shape: Sequence[int]) -> Tensor:
     return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(int(words[0])), dtype=torch.float32)
 
 
-def check_start_scale(model: PyramidGenerator, start: int) -> None:
-    """Check that noise can begin at scale ``start``.
+def check_start_scale(count: int, start: int) -> None:
+    """Check that noise can begin at scale ``start`` of ``count`` scales.
 
     Raises:
         SettingsError: the model has no such scale.
     """
-    if not 0 <= start < len(model):
+    if not 0 <= start < count:
         raise SettingsError(
-            f"start_scale (={start}) must lie between 0, the coarsest scale, and {len(model) - 1}, the finest one"
+            f"start_scale (={start}) must lie between 0, the coarsest scale, and {count - 1}, the finest one"
         )

@@ -19,7 +19,7 @@ from i2i.settings import flag
 
 # What tyro says about a value, and how i2i says it (as in settings files).
 _PLAINER = (
-    (r"Missing from ([^:]*): (--\S+ \S+) (?:(?!\(required\)).)*\(required\)", r"\1 needs \2"),
+    (r"Missing from ([^:]*): (--\S+) \[?(\S+)(?:(?!\(required\)).)*\(required\)", r"\1 needs \2 \3"),
     (r"(\S+): .*invalid literal for int\(\) with base 10: ('.*)", r"\1: \2 is no whole number"),
     (r"(\S+): .*could not convert string to float: ('.*')", r"\1: \2 is no number"),
     (r"invalid choice ('.*') for argument '(.*)'\. Expected one of \((.*?),?\)\.", r"\2: \1 must be one of \3"),

@@ -23,6 +23,7 @@ from i2i.pixels import formats_of
 from i2i_singan.apps.derived import derived, settings_of
 from i2i_singan.commands.common import load_model
 from i2i_singan.model import PyramidGenerator
+from i2i_singan.recipe import planned
 from i2i_singan.sampling import TILE, check_start_scale, drawn, folded, noise_shape, prior_at, refine
 
 _MIN_SIZE = 20  # pixels of the short side of the coarsest scale
@@ -63,7 +64,8 @@ def animate(
     Differs:
         From the authors' code: ``alpha`` counts; theirs has an option for it, but always takes 0.1.
     """
-    check_animation(model, start_scale=start_scale, alpha=alpha, beta=beta, frames=frames, seed=seed, tile=tile)
+    check_start_scale(len(model), start_scale)
+    check_animation(model, alpha=alpha, beta=beta, frames=frames, seed=seed, tile=tile)
     scales = folded(model)
     prior = prior_at(model, scales, start_scale, model.sizes[start_scale])[:1]
     walks = {k: walk(_fixed(model, k), _draws(model, k, seed), alpha, beta) for k in range(start_scale, len(scales))}
@@ -78,9 +80,7 @@ def animate(
     return map(frame, range(frames))
 
 
-def check_animation(
-    model: PyramidGenerator, *, start_scale: int, alpha: float, beta: float, frames: int, seed: int, tile: int
-) -> None:
+def check_animation(model: PyramidGenerator, *, alpha: float, beta: float, frames: int, seed: int, tile: int) -> None:
     """Check what `animate` is asked for, before anything is made.
 
     Raises:
@@ -89,7 +89,6 @@ def check_animation(
     at_least("frames", frames, 1)
     at_least("tile", tile, 1)
     at_least("seed", seed, 0)
-    check_start_scale(model, start_scale)
     for name, share in (("alpha", alpha), ("beta", beta)):
         if not 0 <= share <= 1:
             raise SettingsError(f"{name} (={share:g}) must lie between 0 and 1")
@@ -143,6 +142,14 @@ def animation_model(model: str | Path, *, steps: int | None = None, device: str 
     """
     own = settings_of(model, load_model(model, "cpu"), {})
     return derived(model, "animation", animation_settings(own.min_size), steps=steps, device=device)
+
+
+def animated_scales(model: str | Path) -> int:
+    """Return how many scales the model that `animation_model` trains has."""
+    loaded = load_model(model, "cpu")
+    own = settings_of(model, loaded, {})
+    settings = attrs.evolve(own, **animation_settings(own.min_size))
+    return len(planned(loaded[-1].image, settings).sizes)
 
 
 def animation_settings(min_size: int) -> dict[str, Any]:

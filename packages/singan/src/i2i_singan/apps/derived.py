@@ -41,7 +41,7 @@ def derived(
         model: a model of SinGAN, ``RUN/model``, or its run.
         name: of the run beside it, for example ``"animation"``.
         changes: the settings of the recipe in which it differs.
-        steps: batches of each scale; None: as many as the run of ``model`` has.
+        steps: batches of each scale; None: as many as it was begun with, or at first as the run of ``model`` has.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
 
     Returns:
@@ -53,7 +53,7 @@ def derived(
         SettingsError: a setting is out of range, or there is no such device.
     """
     source, folder = load_model(str(model), "cpu"), folder_of(model, name)
-    settings = settings_of(model, source, {**changes, "quantised_scale": None}, steps=steps)
+    settings = settings_of(model, source, {**changes, "quantised_scale": None}, steps=_steps(folder, steps))
     if not _finished(folder, settings):
         with locked(folder):
             _train(model, folder, _write_pictures(source, folder), settings, device)
@@ -71,14 +71,15 @@ def quantised_model(
         model: a model of SinGAN, ``RUN/model``, or its run.
         scale: which one, 1 (the coarsest but one) and up.
         colours: how many.
-        steps: batches; None: as many as the run of ``model`` has for each scale.
+        steps: batches; None: as many as it was begun with, or at first as the run of ``model`` has for each scale.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
 
     Raises:
         I2IError: see `derived`.
     """
     source, folder = load_model(str(model), "cpu"), folder_of(model, f"paint-{scale}-{colours}")
-    settings = settings_of(model, source, {"quantised_scale": scale, "colours": colours}, steps=steps)
+    changes = {"quantised_scale": scale, "colours": colours}
+    settings = settings_of(model, source, changes, steps=_steps(folder, steps))
     if not _finished(folder, settings):
         with locked(folder):
             _train(model, folder, Path(model).absolute(), settings, device)
@@ -138,6 +139,14 @@ def _run_folder(model: str | Path) -> Path | None:
     path = Path(model).absolute()
     run = path.parent if path.name == "model" and not (path / _SETTINGS).is_file() else path
     return run if (run / _SETTINGS).is_file() and read_settings(run / _SETTINGS).recipe == _RECIPE else None
+
+
+def _steps(folder: Path, asked: int | None) -> int | None:
+    """Return the batches that were asked for, or else those of the run that is there; None without one."""
+    path = folder / _SETTINGS
+    if asked is not None or not path.is_file():
+        return asked
+    return changed(Settings(), read_settings(path).settings, f"{path}: [settings]").steps
 
 
 def _finished(folder: Path, settings: Settings) -> bool:

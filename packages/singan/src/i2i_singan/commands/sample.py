@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _LESS = "a smaller --tile, --scale-h or --scale-v"
 
+_FILMED = (0, 1, 2)  # the start scales of the paper's films
 Item = TypeVar("Item")
 
 
@@ -99,7 +100,7 @@ def animate(
     /,
     *,
     out: Path,
-    start_scale: tuple[int, ...] = (0, 1, 2),
+    start_scale: tuple[int, ...] = _FILMED,
     alpha: float = 0.1,
     beta: tuple[float, ...] = (0.8, 0.85, 0.9, 0.95),
     frames: int = 100,
@@ -132,6 +133,7 @@ def animate(
     from i2i.films import check_film, write_film
     from i2i_singan.apps import animate as app
     from i2i_singan.commands.common import folder, load_model
+    from i2i_singan.sampling import check_start_scale
 
     net = load_model(model, device)
     own = as_is or net.noise_padding
@@ -140,8 +142,13 @@ def animate(
     films = list(product(start_scale, beta))
     if not films:
         raise SettingsError("which films? --start-scale and --beta need a number each, or leave them out")
-    for k, each in films:  # what is wrong is found before anything is trained
-        app.check_animation(net, start_scale=k, alpha=alpha, beta=each, frames=frames, seed=seed, tile=tile)
+    for each in beta:  # what is wrong is found before anything is trained
+        app.check_animation(net, alpha=alpha, beta=each, frames=frames, seed=seed, tile=tile)
+    scales = len(net) if own else app.animated_scales(model)
+    if start_scale == _FILMED:
+        films = [(k, each) for k, each in films if k < scales]
+    for k, _ in films:
+        check_start_scale(scales, k)
     check_film(out / f"film.{format}", fps)
     folder(out)
     net = net if own else app.animation_model(model, steps=steps, device=device)
