@@ -165,9 +165,15 @@ def test_films_of_a_model_that_is_trained_for_them_once(tmp_path: Path, capsys: 
         pictures = [np.asarray(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(film)]
     made = animate(trained, start_scale=1, frames=3)
     assert all(abs(picture - levels(frame[0])).mean() < 6 for picture, frame in zip(pictures, made, strict=True))
-    run("animate", tmp_path / "run", tmp_path / "second", *flags)
+    run("animate", tmp_path / "run", tmp_path / "second", *flags[:-2])  # the batches that it was begun with
     assert "training singan" not in capsys.readouterr().out
     assert (tmp_path / "second" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
+    # Without --start-scale, films of all scales of the paper that there are: those of what is animated count.
+    run("animate", tmp_path / "run", tmp_path / "all", "--beta", "0.9", "--frames", "2")
+    made = sorted(path.name for path in (tmp_path / "all").iterdir())
+    assert made == [f"start-{k}-alpha-0.1-beta-0.9.gif" for k in range(min(3, len(trained)))]
+    with pytest.raises(I2IError, match=rf"start_scale \(=5\) must lie between 0.*{len(trained) - 1}, the finest"):
+        run("animate", tmp_path / "run", tmp_path / "none", "--start-scale", "5")
 
 
 def test_steps_are_for_the_training_of_another_model(model: Path, tmp_path: Path) -> None:
@@ -183,7 +189,11 @@ def test_steps_are_for_the_training_of_another_model(model: Path, tmp_path: Path
         ("sample", ["--scale-h", "0"], r"scale_h \(=0\) must be a number above 0"),
         ("sample", ["--scale-v", "-1"], r"scale_v \(=-1\) must be a number above 0"),
         ("sample", ["--seed", "-1"], r"seed \(=-1\) must be a whole number of at least 0"),
-        ("animate", ["--start-scale", "0", "5", "--as-is"], r"start_scale \(=5\) must lie between 0, the coarsest scale, and 1"),
+        (
+            "animate",
+            ["--start-scale", "0", "5", "--as-is"],
+            r"start_scale \(=5\) must lie between 0, the coarsest scale, and 1",
+        ),
         ("animate", ["--start-scale", "0", "--beta", "2"], r"beta \(=2\) must lie between 0 and 1"),
         ("animate", ["--start-scale", "0", "--frames", "0"], r"frames \(=0\) must be a whole number of at least 1"),
         ("animate", ["--start-scale", "0", "--fps", "500"], r"500 frames per second: \.gif can show 0\.1 to 100"),
