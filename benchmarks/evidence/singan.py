@@ -27,8 +27,8 @@ from i2i.demos import one_thread, write_colours
 from i2i.grids import grid
 from i2i.settings import RunSettings
 from i2i.training import train
-from i2i_singan.commands.common import load_model
 from i2i_singan.demo import PHOTOGRAPH, SETTINGS, SHORT_SIDE, measured
+from i2i_singan.files import load_model
 from i2i_singan.model import PyramidGenerator
 from i2i_singan.sampling import generate, reconstruct
 from i2i_singan.settings import Settings

@@ -12,8 +12,8 @@ from i2i import photographs
 from i2i.demos import one_thread, write_colours
 from i2i.settings import RunSettings
 from i2i.training import train
-from i2i_singan.commands.common import load_model
 from i2i_singan.demo import SETTINGS
+from i2i_singan.files import load_model
 from i2i_singan.sampling import generate
 
 STEPS = 60  # of each of the four scales

@@ -26,10 +26,10 @@ from i2i.photographs import Colours
 from i2i.settings import RunSettings
 from i2i.training import train
 from i2i_singan.apps.super_resolve import bicubic, figures
-from i2i_singan.commands.common import load_model
 from i2i_singan.commands.compose import harmonize
 from i2i_singan.commands.sample import animate, reconstruct, sample
 from i2i_singan.commands.super_resolve import super_resolve
+from i2i_singan.files import load_model
 from i2i_singan.model import PyramidGenerator
 from i2i_singan.sampling import generate
 from i2i_singan.sampling import reconstruct as reconstructed

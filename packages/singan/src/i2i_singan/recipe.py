@@ -22,7 +22,7 @@ from i2i.recipes import Recipe, Span
 from i2i.settings import RunSettings
 from i2i.step import Step
 from i2i.training import usable_device
-from i2i_singan.commands.common import load_model
+from i2i_singan.files import load_model
 from i2i_singan.images import read_training
 from i2i_singan.model import PyramidGenerator, Scale, assembled
 from i2i_singan.pyramid import Pyramid, levels, plan, plan_super_resolution

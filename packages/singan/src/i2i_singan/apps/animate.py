@@ -21,7 +21,7 @@ from i2i.films import Frame
 from i2i.layers import at_least
 from i2i.pixels import formats_of
 from i2i_singan.apps.derived import derived, settings_of
-from i2i_singan.commands.common import load_model
+from i2i_singan.files import load_model
 from i2i_singan.model import PyramidGenerator
 from i2i_singan.recipe import planned
 from i2i_singan.sampling import TILE, check_start_scale, drawn, folded, noise_shape, prior_at, refine

@@ -19,7 +19,7 @@ from i2i.pixels import formats_of
 from i2i.settings import RunSettings, flag
 from i2i.toml import changed, read_settings, write_settings
 from i2i.training import train
-from i2i_singan.commands.common import load_model, write
+from i2i_singan.files import load_model, write
 from i2i_singan.model import PyramidGenerator
 from i2i_singan.settings import Settings
 

@@ -163,7 +163,7 @@ def _begin(model: str, path: Path, scales: Sequence[int], device: str, seed: int
     """Load the model and read the image; what is wrong is found before anything is made."""
     from i2i.layers import at_least
     from i2i_singan.apps.paint import check_injection_scale
-    from i2i_singan.commands.common import load_model
+    from i2i_singan.files import load_model
 
     loaded = load_model(model, device)
     if not scales:

@@ -43,7 +43,7 @@ def sample(
         tile: make large images in tiles of this side, to save memory; the result is the same.
     """
     from i2i.shortage import memory_suffices
-    from i2i_singan.commands.common import load_model, write
+    from i2i_singan.files import load_model, write
     from i2i_singan.sampling import samples
 
     net = load_model(model, device)
@@ -74,7 +74,7 @@ def reconstruct(
         device: auto, cpu, cuda, cuda:N, xpu or mps.
     """
     from i2i_singan import sampling
-    from i2i_singan.commands.common import load_model, write
+    from i2i_singan.files import load_model, write
 
     net = load_model(model, device)
     found = sampling.reconstruct(net, train_mode=reference)
@@ -132,7 +132,7 @@ def animate(
     from i2i.errors import SettingsError
     from i2i.films import check_film, write_film
     from i2i_singan.apps import animate as app
-    from i2i_singan.commands.common import folder, load_model
+    from i2i_singan.files import folder, load_model
     from i2i_singan.sampling import check_start_scale
 
     net = load_model(model, device)

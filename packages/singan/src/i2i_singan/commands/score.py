@@ -57,7 +57,7 @@ def score(
         raise SettingsError(f"--layer (={layer}) is of Inception; name its weights as well: --weights FILE")
     from i2i.pixels import formats_of
     from i2i.training import usable_device
-    from i2i_singan.commands.common import folder, load_model
+    from i2i_singan.files import folder, load_model
     from i2i_singan.scores import score as measure
 
     place = usable_device(device)

@@ -44,7 +44,7 @@ def super_resolve(
         device: auto, cpu, cuda, cuda:N, xpu or mps.
     """
     from i2i_singan.apps import super_resolve as apps
-    from i2i_singan.commands.common import folder, load_model, write
+    from i2i_singan.files import folder, load_model, write
     from i2i_singan.pyramid import enlargements
 
     enlargements(factor)

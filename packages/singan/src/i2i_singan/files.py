@@ -1,4 +1,4 @@
-"""What the commands share: the model that is named, and where results go."""
+"""The model that a command or an application is given, and where results go."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from skimage.io import imread
 import i2i
 from i2i.errors import ModelError, RunError, SettingsError
 from i2i.pixels import PixelFormat
-from i2i_singan.commands.common import folder, load_model, write
+from i2i_singan.files import folder, load_model, write
 from i2i_singan.model import PyramidGenerator, pyramid_generator
 from i2i_singan.networks import scale_generator
 
