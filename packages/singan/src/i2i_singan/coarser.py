@@ -86,8 +86,9 @@ def noise_shape(scale: Scale, count: int, *, padding: bool) -> tuple[int, int, i
 
 def fixed_noise(scale: Scale, *, padding: bool) -> Tensor:
     """Draw the noise that shall give the training images, for the coarsest scale."""
-    grey = drawn(noise_shape(scale, len(scale.image), padding=padding), scale.image)
-    return grey.expand(-1, scale.image.shape[1], -1, -1).contiguous()
+    count, channels = scale.image.shape[:2]
+    grey = drawn((count, 1, *noise_shape(scale, count, padding=padding)[2:]), scale.image)
+    return grey.expand(-1, channels, -1, -1).contiguous()
 
 
 def drawn(shape: tuple[int, ...], like: Tensor) -> Tensor:

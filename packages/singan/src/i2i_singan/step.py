@@ -123,15 +123,14 @@ def new_scale(settings: Settings, net: ScaleGenerator, critic: ScaleDiscriminato
     s, k, image = settings, len(coarser), coarser.image
     prior = coarser.reconstructed()
     scale = Scale(net, image)
-    noise = torch.zeros_like(image)
     if s.reference:  # the authors draw noise here for a picture that they never make
-        noise = drawn(noise_shape(scale, len(image), padding=s.noise_padding), image)
+        unused = drawn(noise_shape(scale, len(image), padding=s.noise_padding), image)
     if k:
         scale.amplitude.copy_(s.noise_weight * (image - prior).square().mean().sqrt())
+    elif s.reference:
+        scale.noise = unused  # each batch begins with other noise
     else:
-        scale.noise = noise  # under reference, each batch begins with other noise
-        if not s.reference:
-            scale.noise = fixed_noise(scale, padding=s.noise_padding)
+        scale.noise = fixed_noise(scale, padding=s.noise_padding)
     scale.prior = coarser.seen(prior)
     step = scale_step(s, lambda nets, _: _draws(s, coarser, nets))
     return i2i.Stage(Nets(scale, critic), step, lambda batch: Single(batch.images[k]))
