@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,12 +11,16 @@ from torch import Tensor, nn
 
 from i2i.errors import CompositionError, RunError
 from i2i.policy import Policy, Turn
-from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner, frozen, modules_of, split, trainable
-from i2i.tree import tree_map
+from i2i.sharing import Common, Part, Sharing, View
+from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner, modules_of, split
 
 
 def alternate(
-    *, share: Callable[[N, B], Any] | None = None, live: str | None = None, **steps: Step[N, B]
+    *,
+    share: Callable[[N, B], Any] | None = None,
+    live: str | None = None,
+    judge: Callable[[N, B, Any], Any] | None = None,
+    **steps: Step[N, B],
 ) -> Step[N, B]:
     """Let the players move in turn on one batch.
 
@@ -25,13 +29,18 @@ def alternate(
             third argument. It may run nets of the ``live`` player and frozen ones only.
         live: the player that gets the shared values with their graph; the others get them detached. Named exactly when
             ``share`` runs a net that a player trains. A live player that moves again (``repeat``) has them made again.
+        judge: ``judge(nets, batch, shared)`` lets nets of the other players look at the shared values, once for all;
+            losses then get what it returns as third argument. The live player, who moves first, learns through it what
+            to make; the others learn from the very same pass how to judge. That spares them a pass of their own, where
+            all nets are to be seen as they stood before any of them moved (pix2pixHD).
         **steps: the players by name, in the order in which they move.
 
     With ``Policy.accumulate`` above 1 and players before the live one, the graphs of all micro-batches are alive at
     once. A mistake that is found in one player at its first move undoes what the others moved before it.
 
     Raises:
-        CompositionError: no player; ``live`` that names none, or the wrong one.
+        CompositionError: no player; ``live`` that names none, or the wrong one; ``judge`` without a live player who
+            moves first.
 
     Example:
         >>> from i2i.step import player
@@ -45,6 +54,11 @@ def alternate(
         raise CompositionError(f"live={live!r} needs share=: there is nothing shared to be live")
     if live is not None and live not in steps:
         raise CompositionError(f"live={live!r} names no player; the players are {', '.join(steps)}")
+    if judge is not None and (live is None or live != next(iter(steps))):
+        raise CompositionError(
+            f"judge= needs a live player who moves first, not live={live!r} of {', '.join(steps)}: what is judged must "
+            "be as it was made"
+        )
 
     def trains(nets: N) -> tuple[nn.Module, ...]:
         return _unique(module for name, step in steps.items() for module in _named(name, step.trains, nets))
@@ -53,7 +67,7 @@ def alternate(
         past = _past(saved, steps)
         states = {n: _named(n, begin_inner, "alternate()", s, nets, policy, past[n]) for n, s in steps.items()}
         players = {name: step.trains(nets) for name, step in steps.items()}
-        return _Sharing(nets, players, live, new=saved is None), states
+        return Sharing(nets, players, live, new=saved is None), states
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         sharing = state[0]
@@ -69,12 +83,13 @@ def alternate(
         common = None
         if share is not None:
             parts = split(batch, turn.policy.accumulate)
-            common = _Common(lambda part: share(nets, part), parts, sharing, turn.policy)
-            if sharing.new and not sharing.checked:
+            judged = None if judge is None else lambda part, value: judge(nets, part, value)
+            common = Common(lambda part: share(nets, part), judged, parts, sharing, turn.policy)
+            if judge is None and sharing.new and not sharing.checked:
                 common.see(0)  # so that a mistake in share is found, and told, before any player moves
         metrics: dict[str, Tensor] = {}
         for name, step in steps.items():
-            shared = turn.shared if common is None else _View(common, live=name == live)
+            shared = turn.shared if common is None else View(common, live=name == live, judged=judge is not None)
             states[name], own = _named(name, step.update, nets, states[name], batch, turn._replace(shared=shared))
             metrics.update({f"{name}/{key}": value for key, value in own.items()})
         return state, metrics
@@ -114,7 +129,7 @@ def repeat(n: int, step: Step[N, B], *, part: Callable[[Any, int], Any] | None =
         if part is not None and turn.shared is None:
             raise CompositionError(f"repeat({n}, ..., part=...) needs an alternate(share=...) around it")
         for move in range(n):
-            seen = turn if part is None else turn._replace(shared=_Part(turn.shared, part, move))
+            seen = turn if part is None else turn._replace(shared=Part(turn.shared, part, move))
             state, metrics = step.update(nets, state, batch, seen)
         return state, metrics
 
@@ -143,110 +158,6 @@ def every(n: int, step: Step[N, B]) -> Step[N, B]:
         return (inner, metrics), metrics
 
     return step._replace(init=init, update=update)
-
-
-class _Sharing:
-    """Which parameters are trainable while shared values are made; part of the State of an ``alternate``."""
-
-    def __init__(self, nets: Any, players: Mapping[str, Sequence[nn.Module]], live: str | None, *, new: bool) -> None:
-        self.live = live
-        own = trainable(players[live]) if live is not None else []
-        mine = {id(parameter) for parameter in own}
-        self.others = [p for p in trainable(modules_of(nets)) if id(p) not in mine]
-        self.device = next((p.device for p in (*own, *self.others)), torch.device("cpu"))
-        self._watched = [(name, m) for name, roots in players.items() for m in _watched(name == live, roots, mine)]
-        self.new, self.checked, self.moved = new, False, False
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def make(self, share: Callable[[Any], Any], part: Any, policy: Policy) -> Any:
-        with policy.autocast(self.device), frozen(self.others), torch.set_grad_enabled(self.live is not None):
-            if self.checked:
-                return share(part)
-            with self._check():
-                return share(part)
-
-    @contextmanager
-    def _check(self) -> Iterator[None]:
-        """See which players' nets ``share`` runs, and hold it against ``live``."""
-        ran: dict[str, None] = {}
-        with ExitStack() as hooks:
-            for name, module in self._watched:
-                handle = module.register_forward_pre_hook(lambda *_, name=name: ran.setdefault(name))
-                hooks.callback(handle.remove)
-            yield
-        wrong = [name for name in ran if name != self.live]
-        if wrong:
-            told = f"but live={self.live!r}" if self.live is not None else f"so say live={wrong[0]!r}"
-            raise CompositionError(f"share() runs nets trained by {', '.join(wrong)}, {told}")
-        if self.live is not None and self.live not in ran:
-            raise CompositionError(f"live={self.live!r}, but share() runs no net that it trains; leave live out")
-        self.checked = True
-
-
-def _watched(is_live: bool, roots: Sequence[nn.Module], live: set[int]) -> list[nn.Module]:
-    """Return the modules of a player that tell, when they run, that its nets were used.
-
-    Of another player than the live one, these are only modules with parameters that the live one does not train too.
-    """
-    modules = dict.fromkeys(module for root in roots for module in root.modules())
-    return [m for m in modules if is_live or any(id(p) not in live for p in trainable([m]))]
-
-
-class _Common:
-    """What ``share`` made of one batch, per micro-batch: once with its graph, for good without."""
-
-    def __init__(self, share: Callable[[Any], Any], parts: Sequence[Any], sharing: _Sharing, policy: Policy) -> None:
-        self._share, self._parts, self._sharing, self._policy = share, parts, sharing, policy
-        self._fresh: dict[int, Any] = {}
-        self._detached: dict[int, Any] = {}
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def _make(self, index: int) -> None:
-        value = self._sharing.make(self._share, self._parts[index], self._policy)
-        self._fresh[index] = value
-        self._detached[index] = tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, value)
-
-    def take(self, index: int) -> Any:
-        """Return the value with its graph, which the one who takes it uses up."""
-        if index not in self._fresh:
-            self._make(index)
-        return self._fresh.pop(index)
-
-    def see(self, index: int) -> Any:
-        if index not in self._detached:
-            self._make(index)
-        return self._detached[index]
-
-
-class _View:
-    """The shared values as one player gets them, by micro-batch."""
-
-    def __init__(self, common: _Common, *, live: bool) -> None:
-        self._common, self.live = common, live
-
-    def __len__(self) -> int:
-        return len(self._common)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._common.take(index) if self.live else self._common.see(index)
-
-
-class _Part:
-    """Of the shared values, by micro-batch, what one move of a ``repeat`` sees."""
-
-    def __init__(self, shared: Any, part: Callable[[Any, int], Any], move: int) -> None:
-        self._shared, self._part, self._move = shared, part, move
-        self.live = getattr(shared, "live", False)
-
-    def __len__(self) -> int:
-        return len(self._shared)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._part(self._shared[index], self._move)
 
 
 def _past(saved: Saved | None, steps: Mapping[str, Any]) -> Mapping[str, Any]:

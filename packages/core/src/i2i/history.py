@@ -52,6 +52,10 @@ def replayed(size: int, fields: Sequence[str], step: Step[N, B]) -> Step[N, B]:
             raise CompositionError(
                 "replayed() holds the live player, whose fakes need their graph: not around that one"
             )
+        if getattr(turn.shared, "judged", False):
+            raise CompositionError(
+                "replayed() shows other fakes than those that judge() has judged; judge in the loss instead"
+            )
         shared = _replace([turn.shared[index] for index in range(len(turn.shared))], fields, pool)
         inner, metrics = step.update(nets, inner, batch, turn._replace(shared=shared))
         return (pool, inner), metrics

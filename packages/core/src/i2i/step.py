@@ -103,12 +103,12 @@ def player(
         parts = split(batch, turn.policy.accumulate)
         each: list[list[Tensor]] = []
         for index, part in enumerate(parts):
-            given = () if turn.shared is None else (turn.shared[index],)
+            given, cut = _given(turn.shared, index)
             with turn.policy.autocast(state.device), frozen(state.others):
                 terms = loss(nets, part, *given)
             if not state.checked:
                 _check_terms(terms, state.names)
-            each.append(state.descend(terms, len(parts)))
+            each.append(state.descend(terms, len(parts), cut))
         values = each[0] if len(each) == 1 else [torch.stack(term).mean() for term in zip(*each, strict=True)]
         joined = torch.stack(values)
         state.finish(joined)
@@ -133,6 +133,28 @@ def begin_inner(name: str, step: Step[N, B], nets: N, policy: Policy, saved: Sav
             f"{name} holds a staged step, which must be the outermost; combine within grow() instead"
         )
     return state
+
+
+class Cut(NamedTuple):
+    """Where the graph of a shared value that others have judged is cut.
+
+    Attributes:
+        made: tensors with the graph of their making; () for those who only judge.
+        ends: the same tensors as the losses see them, without it; their gradient goes on into ``made``.
+    """
+
+    made: tuple[Tensor, ...]
+    ends: tuple[Tensor, ...]
+
+
+def _given(shared: Any, index: int) -> tuple[tuple[Any, ...], Cut | None]:
+    """Return the third argument of the loss, if there is one, and where its graph is cut."""
+    if shared is None:
+        return (), None
+    if not hasattr(shared, "look"):  # a tuple, of `replayed`
+        return (shared[index],), None
+    value, cut = shared.look(index)
+    return (value,), cut
 
 
 class Moving:
@@ -171,7 +193,7 @@ class Moving:
         for parameter in self.own:
             parameter.grad = None
 
-    def descend(self, terms: Mapping[str, Tensor], count: int) -> list[Tensor]:
+    def descend(self, terms: Mapping[str, Tensor], count: int, cut: Cut | None) -> list[Tensor]:
         """Backward through the weighted sum; returns the unweighted terms, detached.
 
         The weights enter as the gradients of the terms, which is the same and needs no sum in the graph.
@@ -181,10 +203,20 @@ class Moving:
         with_gradient = [term.requires_grad for term in roots]
         gradients = self.optimizing.scaled(self.weights, count)
         if all(with_gradient):
-            torch.autograd.backward(roots, gradients)
+            self._backward(roots, gradients, cut)
         elif any(with_gradient):
-            torch.autograd.backward(list(compress(roots, with_gradient)), list(compress(gradients, with_gradient)))
+            self._backward(list(compress(roots, with_gradient)), list(compress(gradients, with_gradient)), cut)
         return [root.detach() for root in roots]
+
+    def _backward(self, roots: Sequence[Tensor], gradients: Sequence[Tensor], cut: Cut | None) -> None:
+        if cut is None:
+            torch.autograd.backward(roots, gradients)
+            return
+        # Only towards what this player trains: the graph of the judgement belongs to others as well.
+        torch.autograd.backward(roots, gradients, retain_graph=bool(cut.made), inputs=[*cut.ends, *self.own])
+        reached = [(made, end.grad) for made, end in zip(cut.made, cut.ends, strict=True) if end.grad is not None]
+        if reached:
+            torch.autograd.backward([made for made, _ in reached], [gradient for _, gradient in reached])
 
     def finish(self, values: Tensor) -> None:
         if self.guard is not None:
