@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-pix2pix demo-singan test lint types check docs demo-short bench evidence clean
+.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan test lint types check docs demo-short bench evidence clean
 
 help:  ## say what there is
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
@@ -28,6 +28,9 @@ demo: $(READY)  ## CycleGAN on real photographs, about four minutes on two cores
 
 demo-pix2pix: $(READY)  ## pix2pix: pencil sketches into photographs, about two minutes (SEED=0, OUT=runs/demo-pix2pix)
 	$(BIN)/i2i demo pix2pix --out $(if $(filter runs/demo,$(OUT)),runs/demo-pix2pix,$(OUT)) --seed $(or $(SEED),0)
+
+demo-pix2pixhd: $(READY)  ## pix2pixHD: photographs from label maps in three stages, with styles and an edit (SEED=0)
+	$(BIN)/i2i demo pix2pixhd --out $(if $(filter runs/demo,$(OUT)),runs/demo-pix2pixhd,$(OUT)) --seed $(or $(SEED),0)
 
 demo-singan: $(READY)  ## SinGAN: samples, a film, a larger and a harmonised picture of one photograph (SEED=0)
 	$(BIN)/i2i demo singan --out $(if $(filter runs/demo,$(OUT)),runs/demo-singan,$(OUT)) --seed $(or $(SEED),0)
@@ -49,6 +52,7 @@ demo-short: $(READY)  ## the demos, shortened: do they run through
 	rm -rf runs/demo-short
 	$(BIN)/i2i demo cyclegan --out runs/demo-short/cyclegan --steps 60
 	$(BIN)/i2i demo pix2pix --out runs/demo-short/pix2pix --steps 60
+	$(BIN)/i2i demo pix2pixhd --out runs/demo-short/pix2pixhd --steps 10
 	$(BIN)/i2i demo singan --out runs/demo-short/singan --steps 10
 
 check: lint types test docs demo-short  ## what must pass before a change lands
@@ -64,6 +68,7 @@ evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds
 	$(BIN)/python benchmarks/evidence/ablation.py
 	$(BIN)/python benchmarks/evidence/remedies.py
 	$(BIN)/python benchmarks/evidence/singan.py
+	$(BIN)/python benchmarks/evidence/pix2pixhd.py
 	$(BIN)/python docs/tables.py
 
 clean:  ## remove what was made here

@@ -8,15 +8,17 @@ as many (``tests/singan/test_cost.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 import torch
 import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
 
 from benchmarks.reference import singan as authors
 from benchmarks.timing import compare
+from i2i.net import place
 from i2i.policy import Policy, Precision, Turn, best_precision
 from i2i.values import Single
 from i2i_singan.coarser import Coarser
@@ -38,9 +40,13 @@ def iterations(
     factor: float,
     sizes: Sequence[tuple[int, int]],
     widths: Sequence[int],
-    precision: Precision = "fp32",
-) -> tuple[Callable[[], None], Callable[[], object]]:
-    """Return an iteration of ours and one of theirs at the last of the scales, from the same weights."""
+    policy: Policy | None = None,
+) -> tuple[Callable[[], Mapping[str, Tensor]], Callable[[], Mapping[str, float]]]:
+    """Return an iteration of ours and one of theirs at the last of the scales, from the same weights.
+
+    They are made, and run, on torch's default device.
+    """
+    policy = policy or Policy()
     torch.manual_seed(0)
     images = [torch.rand(1, 3, *size) * 2 - 1 for size in sizes]
     nets = [scale_generator(width=width) for width in widths]
@@ -54,11 +60,14 @@ def iterations(
     G, D = authors.weights_of(net), authors.weights_of(critic)
     theirs = authors.Scale(G, D, image, finished, authors.Options(factor))
     stage = new_scale(settings, net, critic, Coarser(below, Pyramid(tuple(sizes), factor), settings, image))
-    policy = Policy(precision=precision)
+    last = policy.channels_last(image.device)
+    place(stage.nets, image.device, channels_last=last)
+    batch = Single(image.contiguous(memory_format=torch.channels_last) if last else image)
     state = stage.step.init(stage.nets, policy, None)
 
-    def ours() -> None:
-        stage.step.update(stage.nets, state, Single(image), Turn(policy, 0))
+    def ours() -> Mapping[str, Tensor]:
+        _, metrics = stage.step.update(stage.nets, state, batch, Turn(policy, 0))
+        return metrics
 
     return ours, theirs
 
@@ -72,6 +81,6 @@ def test_singan(benchmark: BenchmarkFixture, scale: int, precision: Precision, t
     pyramid, settings = plan(HEIGHT, WIDTH), Settings()
     sizes = pyramid.sizes[: scale + 1]
     widths = [settings.width(k) if benchmark.enabled else 2 for k in range(scale + 1)]
-    ours, theirs = iterations(settings, pyramid.factor, sizes, widths, precision)
+    ours, theirs = iterations(settings, pyramid.factor, sizes, widths, Policy(precision=precision))
     benchmark.extra_info.update(size=sizes[-1], width=widths[-1])
     compare(benchmark, theirs, ours, rounds=ROUNDS, target=target, least=least)

@@ -23,6 +23,7 @@ import authors
 from i2i.settings import RunSettings, flag
 from i2i_cyclegan.pix2pix.settings import Settings as Pix2PixSettings
 from i2i_cyclegan.settings import Settings
+from i2i_pix2pixhd.settings import Settings as Pix2PixHDSettings
 from i2i_singan.settings import Settings as SinGanSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,7 @@ PAGES = (
     "command-line.md",
     "cyclegan.md",
     "pix2pix.md",
+    "pix2pixhd.md",
     "singan.md",
     "benchmarks.md",
     "evidence.md",
@@ -308,6 +310,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "run-settings": run_settings,
     "cyclegan-settings": recipe_settings,
     "pix2pix-settings": functools.partial(recipe_settings, Pix2PixSettings),
+    "pix2pixhd-settings": functools.partial(recipe_settings, Pix2PixHDSettings, authors.PIX2PIXHD),
     "singan-settings": functools.partial(recipe_settings, SinGanSettings, authors.SINGAN),
     "benchmarks-cpu": benchmarks_cpu,
     "evidence-demo": evidence_demo,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -42,6 +43,12 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(4):
             Image.fromarray(draws.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(root / domain / f"{index}.png")
         shutil.copy(root / domain / "0.png", root / f"{domain}.png")  # for recipes that read one folder of images
+    for kind in ("label", "inst"):  # for recipes that read maps of ids beside the images
+        (root / f"train_{kind}").mkdir()
+        for index in range(4):
+            ids = Image.fromarray(draws.integers(0, 35, (20, 24), dtype=np.uint8))
+            ids.save(root / f"train_{kind}" / f"{index}.png")
+    shutil.copytree(root / "trainA", root / "train_img")
     return root
 
 
@@ -53,6 +60,15 @@ def test_recipe_keeps_its_contract(entry, photographs):
 def test_something_is_registered():
     assert {entry.kind for entry in PARTS} >= {"generator", "discriminator", "criterion", "term", "schedule"}
     assert "cyclegan" in {entry.name for entry in RECIPES}
+
+
+def test_settings_of_stages_are_made_small_too():
+    @attrs.frozen
+    class Staged:
+        steps: tuple[int, ...] = ()
+        blocks: int = 9
+
+    assert kit.tiny(Staged) == Staged(steps=(3,), blocks=1)
 
 
 # The kit itself can fail: parts that break one promise each.

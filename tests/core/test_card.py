@@ -54,7 +54,7 @@ def test_how_to_use_it() -> None:
 
 def test_a_model_of_noise_is_used_by_the_commands_of_its_plugin() -> None:
     spec = {"part": "singan/pyramid_generator", "arguments": {}}
-    card = model_card({**CONFIG, "spec": spec, "from_noise": True}, Path("/models/meadow"), picture=False)
+    card = model_card({**CONFIG, "spec": spec, "takes": "noise"}, Path("/models/meadow"), picture=False)
     assert front_matter(card)["pipeline_tag"] == "unconditional-image-generation"
     assert front_matter(card)["tags"] == ["i2i", "unconditional-image-generation", "singan"]
     assert "A model that makes images of noise, saved by i2i" in card
@@ -63,6 +63,18 @@ def test_a_model_of_noise_is_used_by_the_commands_of_its_plugin() -> None:
     assert "net(noise).image" in card
     assert "translate" not in card
     assert "height and width" not in card
+
+
+def test_a_model_of_label_maps_is_used_by_the_commands_of_its_plugin() -> None:
+    spec = {"part": "singan/pyramid_generator", "arguments": {}}
+    config = {**CONFIG, "spec": spec, "takes": "labels", "channels": [1, 3]}
+    card = model_card(config, Path("/models/street"), picture=False)
+    assert front_matter(card)["pipeline_tag"] == "image-to-image"
+    assert "A model that makes images of label maps, saved by i2i" in card
+    assert "i2i singan --help\n" in card
+    assert "| reads | label maps |" in card
+    assert "image = net(labels).image  # (b, 1, h, w) -> (b, 3, h, w), in [-1, 1]" in card
+    assert "translate" not in card
 
 
 def test_the_picture_is_shown() -> None:

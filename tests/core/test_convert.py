@@ -26,6 +26,7 @@ def register_converters(register):
     register("old", "old_code:convert", help="what the old code saved")
     register("old-pair", "old_code:pair", help="both nets of a file")
     register("old-folder", "old_code:folder", help="a folder of one net", folders=True)
+    register("old-halves", "old_code:halves", help="a net in two files", together=True)
 """
 
 CODE = """
@@ -45,6 +46,11 @@ def convert(found, name):
 def folder(path):
     found = {file.stem: read_list(file)[0] for file in path.glob("*.pth")}
     return {path.name: filled(lambda: net(len(found["bias"])), weights_of(found))}
+
+def halves(found, *, times: float = 1.0, spare: bool = False):
+    joined = {key: times * value for part in found.values() for key, value in weights_of(part).items()}
+    made = {"net": filled(net, joined)}
+    return made | {"spare": made["net"]} if spare else made
 
 def pair(found, name):
     return {key: filled(net, weights_of(part)) for key, part in found.items()}
@@ -154,7 +160,7 @@ def files(folder: Path, **contents: Any) -> list[Path]:
 class TestConvertFiles:
     def test_one_file_is_the_model_itself(self, tmp_path):
         (found,) = convert_files("old", files(tmp_path, a=weights(4, 0.25)), tmp_path / "model")
-        assert (found.source, found.folder) == (tmp_path / "a.pth", tmp_path / "model")
+        assert (found.sources, found.folder) == ((tmp_path / "a.pth",), tmp_path / "model")
         assert i2i.load(tmp_path / "model")(torch.ones(1, 3, 1, 1)).flatten().tolist() == [0.75] * 4
 
     def test_several_get_a_folder_each(self, tmp_path):
@@ -213,6 +219,49 @@ class TestConvertFiles:
 
 
 @pytest.mark.usefixtures("old")
+class TestTogether:
+    def halves(self, folder: Path) -> list[Path]:
+        return files(folder, **{name: {name: value} for name, value in weights(2, 0.25).items()})
+
+    def test_several_files_are_one_model(self, tmp_path):
+        paths = self.halves(tmp_path)
+        (found,) = convert_files("old-halves", [str(path) for path in paths], tmp_path / "model")
+        assert (found.sources, found.folder) == (tuple(paths), tmp_path / "model")
+        assert i2i.load(tmp_path / "model")(torch.ones(1, 3, 1, 1)).flatten().tolist() == [0.75, 0.75]
+
+    def test_or_several_models(self, tmp_path):
+        paths = self.halves(tmp_path)
+        found = convert_files("old-halves", paths, tmp_path / "models", {"spare": True})
+        assert [(each.sources, each.folder.name) for each in found] == [(tuple(paths), "net"), (tuple(paths), "spare")]
+
+    def test_what_is_wrong_with_one_file_is_said_of_it(self, tmp_path):
+        paths = self.halves(tmp_path)
+        paths[1].write_bytes(b"<html>")
+        with pytest.raises(ModelError, match=r"bias\.pth: is a web page"):
+            convert_files("old-halves", paths, tmp_path / "model")
+        with pytest.raises(SettingsError, match=r"which files\? i2i convert old-halves FILE\.\.\. --out MODEL"):
+            convert_files("old-halves", [], tmp_path / "model")
+        assert not (tmp_path / "model").exists()
+
+    def test_options_reach_the_converter(self, tmp_path):
+        convert_files("old-halves", self.halves(tmp_path), tmp_path / "model", {"times": 4.0})
+        assert i2i.load(tmp_path / "model")(torch.ones(1, 3, 1, 1)).flatten().tolist() == [3.0, 3.0]
+
+    @pytest.mark.parametrize(
+        ("name", "option", "message"),
+        [
+            ("old-halves", "tims", "converter 'old-halves' has no option 'tims'; did you mean 'times'?"),
+            ("old-halves", "found", "converter 'old-halves' has no option 'found'; known: spare, times"),
+            ("old", "times", "converter 'old' has no option 'times'; it has none"),
+        ],
+    )
+    def test_options_that_a_converter_does_not_have(self, tmp_path, name, option, message):
+        with pytest.raises(SettingsError) as caught:
+            convert_files(name, self.halves(tmp_path), tmp_path / "model", {option: 1})
+        assert str(caught.value) == message
+
+
+@pytest.mark.usefixtures("old")
 class TestFolders:
     def folder(self, path: Path, value: float = 0.25) -> Path:
         path.mkdir()
@@ -221,7 +270,7 @@ class TestFolders:
 
     def test_one_folder_is_one_model(self, tmp_path):
         (found,) = convert_files("old-folder", [self.folder(tmp_path / "a")], tmp_path / "model")
-        assert (found.source, found.folder) == (tmp_path / "a", tmp_path / "model")
+        assert (found.sources, found.folder) == ((tmp_path / "a",), tmp_path / "model")
         assert i2i.load(tmp_path / "model")(torch.ones(1, 3, 1, 1)).flatten().tolist() == [0.75] * 4
 
     def test_several_get_a_folder_each(self, tmp_path):

@@ -37,6 +37,10 @@ class Settings:
 class Plain:
     steps: int = 3
 
+@attrs.frozen
+class Staged(Settings):
+    steps: tuple[int, ...] = ()
+
 def net(recompute):
     random.random()
     torch.rand(1, device="cpu")
@@ -50,6 +54,7 @@ def build(settings, run):
         if getattr(settings, "step_reads", False):
             made = made[made.nonzero().sum():]
         return {"size": made.float().square().mean()}
+    assert isinstance(settings.steps, tuple) == isinstance(settings, Staged)
     step = i2i.player(lambda n: n.G, loss, torch.optim.Adam, weights={"size": 1}, lr=0.1)
     batch = i2i.Single(torch.zeros(2, 3, size, size))
     return i2i.Recipe(nets=lambda: i2i.nets(G=net(recompute)), step=step, data=lambda: [batch], length=3,
@@ -61,6 +66,7 @@ import i2i
 def register_recipes(register):
     register("deep", "deep_code:Settings", "deep_code:build")
     register("plain", "deep_code:Plain", "deep_code:build")
+    register("staged", "deep_code:Staged", "deep_code:build")
 """
 
 
@@ -128,6 +134,12 @@ def test_the_first_setting_that_makes_it_fit_is_named(planned, free):
     for flags, size in needed.items():
         free(enough(size))
         assert f" but {enough(size) / 2**20:.1f} MiB free on cpu; it fits with {flags} (about " in memory_line(plan)
+
+
+def test_lengths_of_stages_stay_as_they_are(planned, free):
+    plan = planned("staged", steps=(3, 4))
+    free(enough(total(plan, recompute=True)))
+    assert "; it fits with --recompute (about " in memory_line(plan)
 
 
 def test_precision_where_the_batch_cannot_be_cut(planned, free):

@@ -120,6 +120,26 @@ def test_a_model_that_was_saved_without_formats_works_on_eight_bits(tmp_path) ->
     assert_equal(load(save(found, folder)), found)
 
 
+@pytest.mark.parametrize("takes", ["noise", "labels"])
+def test_what_a_model_takes_travels_with_it(tmp_path, takes) -> None:
+    net = make("generator", 1)
+    assert "takes" not in describe(save(net, tmp_path / "images"))
+    net.takes = takes
+    folder = save(net, tmp_path / "others")
+    assert json.loads((folder / "config.json").read_text())["takes"] == describe(folder)["takes"] == takes
+    net.takes = "words"  # type: ignore[assignment]
+    said = refusal(save, net, tmp_path / "more")
+    assert said == "takes (=words) of the net must be noise or labels, or None where it reads images"
+    assert not (tmp_path / "more").exists()
+
+
+def test_a_model_of_noise_of_an_earlier_version_is_one_still(saved) -> None:
+    edit(saved, from_noise=True)
+    assert describe(saved)["takes"] == "noise"
+    again = save(load(saved), saved.parent / "again")
+    assert_equal(load(again), load(saved))
+
+
 def test_describe_adds_what_the_file_holds(saved) -> None:
     found = describe(saved)
     assert found["folder"] == str(saved)
@@ -288,7 +308,8 @@ def test_a_damaged_config(saved, text, said) -> None:
         ("multiple", "4"),
         ("parameters", None),
         ("versions", []),
-        ("from_noise", "yes"),
+        ("takes", "words"),
+        ("takes", ["noise"]),
     ],
 )
 def test_a_config_with_a_damaged_field(saved, name, value) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,11 +55,29 @@ def test_channels_last_is_chosen_with_bf16_on_cuda() -> None:
     assert chosen == {("bf16", "cuda")}
 
 
-@pytest.mark.parametrize("supported", ["_is_avx512_bf16_supported", "_is_amx_tile_supported", None])
-def test_best_precision_on_the_cpu(supported: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, check, lambda check=check: check == supported)
-    assert best_precision(CPU) == ("bf16" if supported else "fp32")
+@pytest.mark.parametrize(
+    ("amx", "avx512", "vendor", "wanted"),
+    [
+        (True, True, "GenuineIntel", "bf16"),
+        (False, True, "GenuineIntel", "fp32"),
+        (False, True, "AuthenticAMD", "bf16"),
+        (False, False, "AuthenticAMD", "fp32"),
+        (False, True, None, "fp32"),
+    ],
+)
+def test_best_precision_on_the_cpu(
+    amx: bool, avx512: bool, vendor: str | None, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+
+    def read_text(path: Path, encoding: str) -> str:
+        if vendor is None:
+            raise FileNotFoundError(path)
+        return f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: one\n"
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert best_precision(CPU) == wanted
 
 
 def test_best_precision_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

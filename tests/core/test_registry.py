@@ -157,6 +157,11 @@ def _problem(install, hook, call):
         ("register_observers", "register('a/b', 'm:S')", "observer name 'a/b' must be"),
         ("register_converters", "register('A', 'm:f', help='')", "converter name 'A' must be lower-case"),
         ("register_converters", "register('a', 'm', help='')", "'m', registered for 'a', must read"),
+        (
+            "register_converters",
+            "register('a', 'm:f', help='', folders=True, together=True)",
+            "converter 'a' takes folders one by one, or files together, not both",
+        ),
         ("register_commands", "app.command('a b', 'm:S', help='')", "command name 'a b' must be"),
         ("register_commands", "1 / 0", "ZeroDivisionError"),
     ],

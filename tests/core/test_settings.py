@@ -88,7 +88,16 @@ def test_length_device_and_intervals_may_differ(before, now):
         check_resumed(before, (now[0], attrs.evolve(now[1], width=9)))
 
 
-@pytest.mark.parametrize(("name", "expected"), [("seed", "--seed"), ("inner.base_width", "--inner.base-width")])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("seed", "--seed"),
+        ("inner.base_width", "--inner.base-width"),
+        ("from_", "--from"),
+        ("inner.from_", "--inner.from"),
+        ("x_", "--x-"),  # no word of Python: nothing is left out
+    ],
+)
 def test_flag(name, expected):
     assert flag(name) == expected
 

@@ -130,3 +130,22 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         write_settings(path, "toy", RunSettings(), Toy(count=2))
     assert path.read_bytes() == before
     assert tomllib.loads(before.decode())["settings"]["count"] == 1
+
+
+@attrs.frozen
+class Words:
+    from_: Path | None = Path("x")
+    is_: int = attrs.field(default=1, validator=at_least(1))
+
+
+def test_words_of_python_are_written_without_the_underscore_of_their_field(tmp_path):
+    words = Words(from_=None, is_=2)
+    assert table(words) == {"from": "none", "is": 2}
+    write_settings(tmp_path / "settings.toml", "toy", RunSettings(), words)
+    assert changed(Words(), read_settings(tmp_path / "settings.toml").settings, "here") == words
+    with pytest.raises(SettingsError, match="^here from: 3 is no path$"):
+        changed(Words(), {"from": 3}, "here")
+    with pytest.raises(SettingsError, match="^here has the unknown setting 'from_'; did you mean 'from'"):
+        changed(Words(), {"from_": "y"}, "here")
+    with pytest.raises(SettingsError, match=r"^here: is \(=0\) must be at least 1$"):
+        changed(Words(), {"is": 0}, "here")

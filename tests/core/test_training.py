@@ -164,7 +164,7 @@ class Settings:
     steps: int = 3
 
 class Net(nn.Module):
-    from_noise = True
+    takes = "noise"
     def __init__(self, scales):
         super().__init__()
         self.scales = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(scales)))

@@ -30,9 +30,11 @@ EXECUTED = (
     "docs/high-resolution.md",
     "docs/images.md",
     "docs/pix2pix.md",
+    "docs/pix2pixhd.md",
     "docs/singan-scores.md",
     "docs/singan.md",
     "packages/cyclegan/README.md",
+    "packages/pix2pixhd/README.md",
     "packages/singan/README.md",
 )
 
@@ -150,10 +152,15 @@ def test_commands_and_flags_exist(pages):
             of_plugin = registry.registry().tables.commands.find(" ".join([command, *words[:1]]))
             if of_plugin is not None:
                 known = set(inspect.signature(of_plugin.load()).parameters)
+            elif command == "train":
+                known = every_run | _settings_of(words)
+            elif command == "convert":
+                known = _parameters("i2i.cli.convert:convert") | _options_of(words)
             else:
                 assert command in COMMANDS, f"{page.path}: i2i {command}"
-                known = every_run | _settings_of(words) if command == "train" else _parameters(COMMANDS[command][0])
+                known = _parameters(COMMANDS[command][0])
             known = {flag(name) for name in known} | {"--help"}
+            known |= {f"--no-{name[2:]}" for name in known}  # of switches
             assert set(flags) <= known, f"{page.path}: i2i {command} {flags}"
 
 
@@ -161,6 +168,11 @@ def _settings_of(words: list[str]) -> set[str]:
     recipes = registry.registry().tables.recipes
     entry = recipes.find(words[0]) if words else None
     return set() if entry is None else {field.name for field in attrs.fields(entry.settings())}
+
+
+def _options_of(words: list[str]) -> set[str]:
+    entry = registry.registry().tables.converters.find(words[0]) if words else None
+    return set() if entry is None else set(entry.options())
 
 
 def _parameters(reference: str) -> set[str]:

@@ -99,7 +99,7 @@ def test_what_is_assembled_is_saved_with_all_that_it_needs(options: dict[str, An
     assert (loaded.reference, loaded.noise_padding, loaded.factor) == (True, model.noise_padding, FACTOR)
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
-    assert loaded.from_noise
+    assert loaded.takes == "noise"
 
 
 def test_only_noise_of_the_coarsest_scale_is_read() -> None:

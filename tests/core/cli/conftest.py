@@ -73,9 +73,9 @@ def net(width=2):
     return Net(width)
 
 @i2i.part(example=i2i.Example({}, ((1, 3, 4, 4),)))
-def noise(width=2):
+def noise(width=2, takes="noise"):
     made = Net(width)
-    made.from_noise = True
+    made.takes = takes
     return made
 
 class Nets(NamedTuple):

@@ -17,12 +17,14 @@ import i2i
 def register_parts(register):
     register("tint/net", "tint_code:net", kind="generator")
     register("tint/judge", "tint_code:judge", kind="discriminator")
+    register("tint/chain", "tint_code:chain", kind="generator")
 
 @i2i.hookimpl
 def register_converters(register):
     register("tint", "tint_code:convert", help="what the tint code saved")
     register("tint-judge", "tint_code:judges", help="its discriminators")
     register("tint-plain", "tint_code:plain", help="the same, without a part")
+    register("tint-twice", "tint_code:twice", help="two in one", together=True)
 """
 
 CODE = """
@@ -60,6 +62,30 @@ def judge():
 def judges(found, name):
     return {"d": filled(judge, weights_of(found))}
 
+class Chain(Tint):
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second
+
+@i2i.part(example=i2i.Example({}, ((1, 3, 4, 4),)))
+def chain(first, second=None, shown=True):
+    return Chain(first, second)
+
+def twice(found, *, strength: int | None = None, shown: bool = True):
+    '''Convert.
+
+    Args:
+        found: files.
+        strength: how strong it was;
+            its own when left out.
+        shown: whether it is shown.
+
+    Returns:
+        models
+    '''
+    parts = [filled(lambda: net(strength or 1.5), weights_of(held)) for held in found.values()]
+    return {"": chain(*parts, shown=shown)}
+
 def plain(found, name):
     return {"": filled(Tint, weights_of(found))}
 """
@@ -81,6 +107,31 @@ def test_it_says_what_was_inferred(checkpoint, tmp_path, capsys):
     path, out = checkpoint("a.pth"), tmp_path / "model"
     assert main(["convert", "tint", path, "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{path}: tint/net, 9 parameters\n  strength 1.5, name tint\n  -> {out}\n"
+
+
+def test_a_converter_may_have_flags_and_parts_in_parts_are_shown(checkpoint, tmp_path, capsys):
+    paths, out = [checkpoint("a.pth"), checkpoint("b.pth")], str(tmp_path / "model")
+    assert main(["convert", "tint-twice", *paths, "--strength", "4", "--no-shown", "--out", out]) == 0
+    assert capsys.readouterr().out == (
+        f"{paths[0]}, {paths[1]}: tint/chain, 27 parameters\n"
+        "  first tint/net, second tint/net, shown False\n"
+        "  first: strength 4, name tint\n"
+        "  second: strength 4, name tint\n"
+        f"  -> {out}\n"
+    )
+    assert main(["convert", "tint-twice", paths[0], "--out", out]) == 0
+    assert "\n  first tint/net, second None, shown True\n  first: strength 1.5, name" in capsys.readouterr().out
+    assert main(["convert", "--out", str(tmp_path / "first"), "tint", paths[0]]) == 0
+
+
+def test_help_shows_the_flags_of_the_converter_that_is_named(checkpoint, capsys):
+    checkpoint("a.pth")
+    assert main(["convert", "tint-twice", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--strength {None}|INT how strong it was; its own when left out. (default: None)" in said
+    assert "--shown, --no-shown whether it is shown. (default: True)" in said
+    assert main(["convert", "tint", "--help"]) == 0
+    assert "--strength" not in capsys.readouterr().out
 
 
 def test_it_says_which_colours(checkpoint, tmp_path, capsys):
@@ -151,6 +202,8 @@ def test_a_discriminator_translates_nothing(checkpoint, tmp_path, capsys):
         (["tint", "--out", "m"], "which files? i2i convert tint FILE... --out MODEL"),
         (["tint", "no.pth", "--out", "m"], "no.pth: no such file"),
         (["tint", "a.pth", "--oat", "m"], "unknown setting --oat; did you mean '--out'?"),
+        (["tint", "a.pth", "--out", "m", "--strength", "3"], "unknown setting --strength; known: --out"),
+        (["tint-twice", "a.pth", "--out", "m", "--strength", "x"], "--strength: 'x' is no whole number"),
         (["tint", "bad.pth", "--out", "m"], "bad.pth: is a web page, as a failed download leaves; download or copy it"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
+import attrs
 import pytest
 
-from i2i.cli.flags import call, joined, one_line
+from i2i.cli.flags import call, joined, one_line, parse, record_flags
 from i2i.errors import SettingsError
 
 
@@ -102,3 +104,95 @@ def test_what_tyro_says_about_nothing():
 def test_boxes_of_ascii_are_read_too():
     box = " Value error \n ------- \n  Error parsing --n: no - such  \n  number  \n  -----\n  Argument helptext: \n"
     assert one_line(box, "i2i do") == "--n: no - such number"
+
+
+@attrs.frozen
+class Inner:
+    with_: int = 3
+    """The company."""
+
+
+@attrs.frozen
+class Words:
+    """Settings that are words of Python."""
+
+    from_: str | None = None
+    """Where it begins."""
+    class_: bool = False
+    """Whether it is one."""
+    is_: tuple[int, ...] = ()
+    """What it is."""
+    plain_name: int = 1
+    """Nothing of the kind."""
+    inner: Inner = Inner()
+
+
+def words(*argv: str) -> Words:
+    found: Words = parse(Words, argv, "i2i do", record_flags(Words()), Words())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--from", "x"], Words(from_="x")),
+        (["--from=--from_", "--class"], Words(from_="--from_", class_=True)),
+        (["--class", "--no-class"], Words()),
+        (
+            ["--is", "1", "--is=2", "--inner.with", "4", "--plain_name", "5"],
+            Words(is_=(1, 2), plain_name=5, inner=Inner(4)),
+        ),
+        (["--from", "--is", "--is"], None),
+    ],
+)
+def test_words_of_python_are_flags(argv, expected):
+    if expected is None:
+        with pytest.raises(SettingsError, match="^Missing value for argument '--from'"):
+            words(*argv)
+    else:
+        assert words(*argv) == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--form", "x"], "unknown setting --form; did you mean '--from'?"),
+        (["--from_", "x"], "unknown setting --from_; did you mean '--from'?"),
+        (["--no-klass"], "unknown setting --no-klass; did you mean '--no-class'?"),
+        (["--inner.with", "y"], "--inner.with: 'y' is no whole number"),
+        (["--is", "y"], "--is: Could not find valid parse for arguments: ['y']"),
+        (["--from"], "Missing value for argument '--from'. Expected 1 values."),
+    ],
+)
+def test_mistakes_call_them_so_too(argv, message):
+    with pytest.raises(SettingsError) as caught:
+        words(*argv)
+    assert str(caught.value) == message
+
+
+def test_help_calls_them_so_too_and_keeps_its_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        words("--help")
+    lines = capsys.readouterr().out.splitlines()
+    flags = {re.search(r"--[\w.-]+", line)[0]: line for line in lines if re.search(r"--\w", line)}
+    assert {"--from", "--class", "--is", "--plain-name", "--inner.with"} <= set(flags)
+    assert not [line for line in lines if "_ " in line or "_," in line]
+    begin = flags["--plain-name"].index("Nothing")
+    said = {"--from": "Where", "--class": "Whether", "--is": "What"}
+    assert [flags[name].index(word) for name, word in said.items()] == [begin] * 3
+    assert len({len(flags[name]) for name in ("--plain-name", *said)}) == 1
+
+
+def test_functions_have_them_too():
+    def begin(*, from_: int = 3, is_: bool = False) -> tuple[int, bool]:
+        """Do.
+
+        Args:
+            from_: where.
+            is_: whether.
+        """
+        return from_, is_
+
+    assert call(begin, ["--from", "4", "--is"], "i2i do") == (4, True)
+    assert call(begin, ["--no-is"], "i2i do") == (3, False)

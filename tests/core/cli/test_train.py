@@ -297,3 +297,69 @@ def test_a_dataset_in_a_folder_is_found_from_any_folder(blur, tmp_path, monkeypa
     for named, stored in (("rows", str(tmp_path / "rows")), ("owner/name", "owner/name")):
         _, _, run = arguments("blur", ["--dataset", named], resume=False)
         assert run.dataset == stored
+
+
+STAGED_PLUGIN = """
+import i2i
+@i2i.hookimpl
+def register_recipes(register): register("grow", "grow_settings:Settings", "grow_settings:build")
+"""
+STAGED_SETTINGS = '''
+from pathlib import Path
+import attrs
+from i2i.settings import at_least
+
+@attrs.frozen
+class Settings:
+    """Grow."""
+    from_: Path | None = None
+    """What to begin with."""
+    steps: tuple[int, ...] = ()
+    """Batches of each stage; as many as epochs makes, when left out."""
+    epochs: tuple[int, ...] = (1, 2)
+    """Passes of each stage."""
+    in_: int = attrs.field(default=1, validator=at_least(1))
+    """A number."""
+
+def build(settings, run): ...
+'''
+
+
+@pytest.fixture
+def grow(install, tmp_path):
+    """A recipe of stages, one of whose settings is a word of Python; and a run of it."""
+    install("grow", "x-grow", grow_plugin=STAGED_PLUGIN, grow_settings=STAGED_SETTINGS)
+    run = tmp_path / "run"
+    run.mkdir()
+    stored = "recipe = 'grow'\n[settings]\nsteps = [3, 4]\nfrom = '/models/x'\n"
+    (run / "settings.toml").write_text(stored)
+    return run
+
+
+def test_epochs_of_stages_overrule_steps_of_the_run_before(grow, capsys):
+    _, settings, _ = arguments(None, ["--resume", "--out", str(grow), "--epochs", "5", "6"], resume=True)
+    assert (settings.steps, settings.epochs) == ((), (5, 6))
+    _, settings, _ = arguments("grow", ["--config", str(grow / "settings.toml"), "--epochs", "5"], resume=False)
+    assert (settings.steps, settings.epochs, settings.from_) == ((), (5,), Path("/models/x"))
+    _, settings, _ = arguments(None, ["--resume", "--out", str(grow), "--steps", "7"], resume=True)
+    assert settings.steps == (7,)
+    assert main(["train", "--resume", "--out", str(grow), "--epochs", "2", "--steps", "4", "5"]) == 2
+    assert _error(capsys) == "--steps and --epochs both say how long the run is; give one of them"
+
+
+def test_a_setting_may_be_a_word_of_python(grow, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _, settings, _ = arguments("grow", ["--from", "model", "--in=2"], resume=False)
+    assert (settings.from_, settings.in_) == (tmp_path / "model", 2)
+    with pytest.raises(SystemExit):
+        arguments("grow", ["--help"], resume=False)
+    said = capsys.readouterr().out
+    assert "--from " in said
+    assert "from_" not in said
+    assert main(["train", "grow", "--in", "0", "--out", "new"]) == 2
+    assert _error(capsys) == "in (=0) must be at least 1"
+    assert main(["train", "--resume", "--out", str(grow), "--from", "/models/y"]) == 2
+    assert _error(capsys) == (
+        "--from is /models/y, but this run was begun with /models/x; leave --from out to resume, or begin another run "
+        "with another --out"
+    )

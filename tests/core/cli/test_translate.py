@@ -54,19 +54,20 @@ def test_a_folder_through_a_model(model, photo, tmp_path, capsys, flags, expecte
     assert f"1 image translated by {model}" in capsys.readouterr().out
 
 
-def test_a_model_that_makes_images_of_noise_translates_none(blur, photo, tmp_path, capsys):
+@pytest.mark.parametrize(("takes", "taken"), [("noise", "noise"), ("labels", "label maps")])
+def test_a_model_that_reads_no_images_translates_none(blur, photo, tmp_path, capsys, takes, taken):
     import blur_code
 
     import i2i
 
-    model = i2i.save(blur_code.noise(), tmp_path / "model")
+    model = i2i.save(blur_code.noise(takes=takes), tmp_path / "model")
     assert main(["translate", str(model), str(photo), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 2
     said = capsys.readouterr().err
     how = "i2i blur --help lists what it can make\n"
-    assert said == f"i2i: error: {model} makes images of noise and translates none; {how}"
+    assert said == f"i2i: error: {model} makes images of {taken} and translates none; {how}"
     assert not (tmp_path / "out").exists()
     assert main(["info", str(model)]) == 0
-    assert f"makes       images of noise, translates none; {how}" in capsys.readouterr().out
+    assert f"makes       images of {taken}, translates none; {how}" in capsys.readouterr().out
     assert "i2i blur --help\n" in (model / "README.md").read_text()
 
 

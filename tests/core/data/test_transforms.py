@@ -171,3 +171,15 @@ def test_other_images_are_resized_channel_by_channel_in_floats(kind: type, chann
     found = resize(array, (24, 18))
     assert found.dtype == kind
     assert np.array_equal(found, expected)
+
+
+def test_ids_are_resized_as_pillow_does_it() -> None:
+    for width, height in ((1, 1), (7, 5), (16, 9), (60, 33), (300, 100)):
+        ids = np.random.default_rng(width).integers(0, 256, (height, width))
+        picture = Image.fromarray(ids.astype(np.uint8))
+        for size in ((1, 1), (2, 3), (7, 5), (16, 16), (31, 64), (100, 50), (286, 286)):
+            wanted = np.asarray(picture.resize(size, Image.Resampling.NEAREST))
+            assert np.array_equal(resize(ids.astype(np.int32)[..., None], size)[..., 0], wanted)
+            high = resize((ids * 8_000_000).astype(np.int32)[..., None], size)
+            assert high.dtype == np.int32
+            assert np.array_equal(high[..., 0], wanted * np.int32(8_000_000))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from i2i.pixels import from_json
+from i2i.pixels import TAKEN, from_json
 from i2i.registry import help_for
 
 _CARD = """\
@@ -56,27 +56,27 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
     spec = config["spec"]
     part = spec["part"] if spec else None
     plugin = [part.partition("/")[0]] if part else []
-    of_noise = config.get("from_noise", False)
-    task = "unconditional-image-generation" if of_noise else "image-to-image"
+    taken = TAKEN.get(config.get("takes", ""))
+    task = "unconditional-image-generation" if taken == "noise" else "image-to-image"
     channels_in, channels_out = ("c" if n is None else n for n in config["channels"])
     facts = {"architecture": f"`{part}`" if part else "not recorded: load the weights into a network of your own"}
     if spec:
         facts |= {name: f"`{json.dumps(value)}`" for name, value in spec["arguments"].items()}
-    facts |= {"reads": "noise" if of_noise else str(from_json(config["reads"]))}
+    facts |= {"reads": taken or str(from_json(config["reads"]))}
     facts |= {"writes": str(from_json(config["writes"])), "parameters": f"{config['parameters']:,}"}
-    if not of_noise:
+    if taken is None:
         facts["height and width"] = f"multiples of {config['multiple']} (`i2i translate` pads any size)"
     name = folder.resolve().name
     return _CARD.format(
         task=task,
         tags="\n".join(f"- {tag}" for tag in ["i2i", task, *plugin]),
         title=name,
-        kind="A model that makes images of noise" if of_noise else "An image-to-image model",
+        kind=f"A model that makes images of {taken}" if taken else "An image-to-image model",
         picture="\n![sample](sample.png)\n" if picture else "",
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         packages=" ".join(name for name in config["versions"] if name != "torch"),
-        command=help_for(part) if of_noise else f"i2i translate {name} photo.jpg --out translated",
-        read="noise" if of_noise else "photo",
+        command=help_for(part) if taken else f"i2i translate {name} photo.jpg --out translated",
+        read=config.get("takes", "photo"),
         folder=name,
         into="" if spec else ", into=my_net",
         channels_in=channels_in,

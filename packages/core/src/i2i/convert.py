@@ -6,6 +6,7 @@ what is common to all files of weights is done there. `i2i.pickles` reads the fi
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from i2i.entries import ConverterEntry
 from i2i.errors import I2IError, ModelError, RunError, SettingsError
 from i2i.models import CONFIG, save
+from i2i.nearest import nearest
 from i2i.parts import Spec
 from i2i.pickles import read_checkpoint
 from i2i.registry import converter
@@ -32,14 +34,35 @@ _KEY = re.compile(r"\w[\w.-]*")
 
 
 class Converted(NamedTuple):
-    """A model that was converted: the file (or folder) it comes from, the net, and the folder it was saved to."""
+    """A model that was converted, and where it was saved.
 
-    source: Path
+    Attributes:
+        sources: the file (or folder) that it comes from; of a converter that takes files together, all of them.
+        net: the model.
+        folder: where it was saved.
+    """
+
+    sources: tuple[Path, ...]
     net: nn.Module
     folder: Path
 
 
-def convert_files(name: str, files: Sequence[str | Path], out: str | Path) -> list[Converted]:
+class _Found(NamedTuple):
+    """A model that is not saved yet."""
+
+    sources: tuple[Path, ...]
+    key: str
+    net: nn.Module
+
+    @property
+    def named(self) -> str:
+        """What it comes from, for messages."""
+        return ", ".join(map(str, self.sources))
+
+
+def convert_files(
+    name: str, files: Sequence[str | Path], out: str | Path, options: Mapping[str, Any] | None = None
+) -> list[Converted]:
     """Convert checkpoints and save them; nothing is written before all of them are understood.
 
     Args:
@@ -47,6 +70,7 @@ def convert_files(name: str, files: Sequence[str | Path], out: str | Path) -> li
         files: the checkpoints; where a converter takes folders, those.
         out: the folder of the model, where there is one only; of several, each gets a folder of its own in it, named by
             its key (``a2b``).
+        options: what this converter can be told beside the files: its keyword-only parameters.
 
     Returns:
         The models in the order of the files.
@@ -55,17 +79,32 @@ def convert_files(name: str, files: Sequence[str | Path], out: str | Path) -> li
         PluginError: no such converter.
         ModelError: a file (or folder) cannot be read or is something else, two files hold models of one key, or ``out``
             holds something that is no model.
-        SettingsError: no files.
+        SettingsError: no files, or an option that this converter does not have or that does not fit.
         RunError: a model cannot be written.
     """
     entry = converter(name)
-    read = [(Path(file), _converted(entry, Path(file))) for file in files]
-    if not read:
+    _check_options(entry, options or {})
+    paths = [Path(file) for file in files]
+    if not paths:
         what = ("folder", "FOLDER") if entry.folders else ("files", "FILE...")
         raise SettingsError(f"which {what[0]}? i2i convert {name} {what[1]} --out MODEL")
-    found = [(file, key, net) for file, models in read for key, net in models.items()]
+    convert = functools.partial(entry.load(), **(options or {}))
+    if entry.together:
+        together = convert({path: read_checkpoint(path) for path in paths})
+        found = [_Found(tuple(paths), key, net) for key, net in together.items()]
+    else:
+        read = [(path, _converted(convert, path, folder=entry.folders)) for path in paths]
+        found = [_Found((path,), key, net) for path, models in read for key, net in models.items()]
     folders = [Path(out)] if len(found) == 1 else _folders(found, Path(out))
-    return [Converted(file, net, _saved(net, folder)) for (file, _, net), folder in zip(found, folders, strict=True)]
+    return [Converted(each.sources, each.net, _saved(each.net, to)) for each, to in zip(found, folders, strict=True)]
+
+
+def _check_options(entry: ConverterEntry, options: Mapping[str, Any]) -> None:
+    known = entry.options()
+    for option in options:
+        if option not in known:
+            hint = nearest(option, known) if known else "it has none"
+            raise SettingsError(f"converter {entry.name!r} has no option {option!r}; {hint}")
 
 
 def _saved(net: nn.Module, folder: Path) -> Path:
@@ -76,9 +115,8 @@ def _saved(net: nn.Module, folder: Path) -> Path:
         raise RunError(f"{said}; choose another --out") from error
 
 
-def _converted(entry: ConverterEntry, path: Path) -> Mapping[str, nn.Module]:
-    convert = entry.load()
-    if entry.folders:
+def _converted(convert: Callable[..., Mapping[str, nn.Module]], path: Path, *, folder: bool) -> Mapping[str, nn.Module]:
+    if folder:
         _check_folder(path)
         return convert(path)
     found = read_checkpoint(path)
@@ -95,21 +133,24 @@ def _check_folder(path: Path) -> None:
         raise ModelError(f"{path}: no such folder")
 
 
-def _folders(found: Sequence[tuple[Path, str, nn.Module]], out: Path) -> list[Path]:
+def _folders(found: Sequence[_Found], out: Path) -> list[Path]:
     """A folder in ``out`` for each model, once it is certain that they do not mix with each other or something else."""
-    files: dict[str, Path] = {}
-    for file, key, _ in found:
-        if not _KEY.fullmatch(key):
-            raise ModelError(f"{file}: {key!r} is no name for a model; convert the file by itself, or rename it")
-        if key in files:
-            raise ModelError(f"{files[key]} and {file} are both {key!r}; convert one of them to another --out")
-        files[key] = file
+    known: dict[str, _Found] = {}
+    for each in found:
+        if not _KEY.fullmatch(each.key):
+            raise ModelError(
+                f"{each.named}: {each.key!r} is no name for a model; convert the file by itself, or rename it"
+            )
+        if (before := known.setdefault(each.key, each)) is not each:
+            raise ModelError(
+                f"{before.named} and {each.named} are both {each.key!r}; convert one of them to another --out"
+            )
     if out.exists() and not out.is_dir():
         raise ModelError(f"{out} is a file; name a folder for the models")
     for held in sorted(out.iterdir()) if out.is_dir() else []:
         if not (held / CONFIG).is_file() and not held.name.startswith("."):
             raise ModelError(f"{out} holds {held.name}, not only folders of models; name an empty folder")
-    return [out / key for key in files]
+    return [out / key for key in known]
 
 
 def inventory(found: Mapping[str, Any], most: int = 4) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -115,11 +116,18 @@ class ConverterEntry:
     distribution: str
     folders: bool = False
     """It takes whole folders; see `i2i.hookspecs.RegisterConverter`."""
+    together: bool = False
+    """It takes all files at once."""
 
     def load(self) -> Callable[..., Mapping[str, nn.Module]]:
         """Import the function."""
         function: Callable[..., Mapping[str, nn.Module]] = load_reference(self.reference, self.distribution)
         return function
+
+    def options(self) -> dict[str, inspect.Parameter]:
+        """Import the function, and return its keyword-only parameters: what can be said beside the files."""
+        parameters = inspect.signature(self.load()).parameters
+        return {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
 @attrs.frozen

@@ -61,7 +61,7 @@ class Planned:
     def count(self, change: Change) -> Estimate:
         """Count the memory of the run with other settings."""
         settings = self.settings
-        if hasattr(settings, "steps"):
+        if isinstance(getattr(settings, "steps", ()), int | None):  # it may be a number for each stage
             settings = attrs.evolve(settings, steps=self.recipe.length)  # or the images are counted once more
         settings = attrs.evolve(settings, **dict(change.settings))
         recipe = self.entry.build(settings, self.run)

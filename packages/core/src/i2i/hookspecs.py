@@ -47,13 +47,17 @@ class RegisterObserver(Protocol):
 class RegisterConverter(Protocol):
     """Notes one converter: ``register("ugatit", "i2i_ugatit.convert:convert", help="the authors' checkpoints")``."""
 
-    def __call__(self, name: str, reference: str, /, *, help: str, folders: bool = False) -> None:
+    def __call__(
+        self, name: str, reference: str, /, *, help: str, folders: bool = False, together: bool = False
+    ) -> None:
         """Note converter ``name`` of ``i2i convert``; ``help`` is one line.
 
         ``reference`` names ``convert(found: Mapping[str, Any], name: str) -> Mapping[str, nn.Module]``: what was read
-        from a file, and the file's name; it returns models by key. With ``folders`` it names
+        from a file, and the file's name; it returns models by key. With ``together`` it names
+        ``convert(found: Mapping[Path, Mapping[str, Any]]) -> Mapping[str, nn.Module]`` and is called once, with what
+        was read from all files, for files that say something about each other. With ``folders`` it names
         ``convert(folder: Path) -> Mapping[str, nn.Module]``, for checkpoints that are spread over the files of a
-        folder; it reads them by `i2i.pickles`.
+        folder; it reads them by `i2i.pickles`. Keyword-only parameters of any of them are flags of ``i2i convert``.
         """
         ...
 

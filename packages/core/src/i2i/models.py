@@ -20,7 +20,7 @@ from i2i.card import model_card
 from i2i.errors import ModelError, SettingsError
 from i2i.files import write_file, writing
 from i2i.parts import Spec
-from i2i.pixels import formats_of, from_json, to_json
+from i2i.pixels import TAKEN, formats_of, from_json, to_json
 from i2i.tensorfile import NAMES, Entry, TensorFile, what_else, write_tensors
 
 CONFIG = "config.json"
@@ -39,9 +39,9 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "multiple": lambda value: isinstance(value, int),
     "parameters": lambda value: isinstance(value, int),
     "versions": lambda value: isinstance(value, dict),
-    "from_noise": lambda value: value is True,
+    "takes": lambda value: isinstance(value, str) and value in TAKEN,
 }
-_OPTIONAL = ("reads", "writes", "from_noise")  # not there in models of earlier versions, or of images
+_OPTIONAL = ("reads", "writes", "takes")  # not there in models of earlier versions, or of images
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -170,6 +170,9 @@ def _tensors(net: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _describe(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[str, str]) -> dict[str, Any]:
     spec = _spec(net, tensors, aliases)
     reads, writes = formats_of(net)
+    takes = getattr(net, "takes", None)
+    if takes is not None and takes not in TAKEN:
+        raise ModelError(f"takes (={takes}) of the net must be {' or '.join(TAKEN)}, or None where it reads images")
     owners = {registry.part(name).distribution for name in specs.parts_in(spec)}
     return {
         "format": "i2i-model",
@@ -181,7 +184,7 @@ def _describe(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[st
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "aliases": dict(aliases),
         "versions": {name: metadata.version(name) for name in ("i2i-core", *sorted(owners - {"i2i-core"}), "torch")},
-    } | ({"from_noise": True} if getattr(net, "from_noise", False) else {})
+    } | ({"takes": takes} if takes is not None else {})
 
 
 def _spec(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[str, str]) -> dict[str, Any] | None:
@@ -256,6 +259,8 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: damaged (no JSON); use another copy of the model") from error
     if not isinstance(config, dict) or config.get("format") != "i2i-model":
         raise ModelError(f"{path}: was not written by i2i (its format is not 'i2i-model')")
+    if config.pop("from_noise", None) is True:  # what earlier versions wrote
+        config["takes"] = "noise"
     _check_config(config, path)
     return _with_formats(config)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import attrs
@@ -80,14 +81,25 @@ class Turn(NamedTuple):
 
 
 def best_precision(device: torch.device) -> Precision:
-    """Return ``bf16`` where the hardware computes in it (recent CUDA, avx512_bf16, AMX), else ``fp32``."""
+    """Return ``bf16`` where the hardware is fast in it (recent CUDA, AMX, AMD with avx512_bf16), else ``fp32``.
+
+    On Intel processors without AMX, avx512_bf16 alone makes training slower: 0.77 of the speed of fp32 was measured.
+    """
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu":
-        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        fast = any(getattr(torch.cpu, check, bool)() for check in checks)
-        return "bf16" if fast else "fp32"
+        amx, avx512 = (getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("amx_tile", "avx512_bf16"))
+        return "bf16" if amx or (avx512 and _processor() == "AuthenticAMD") else "fp32"
     return "fp32"
+
+
+def _processor() -> str:
+    """Return who made the processor, as it says itself; "" where it cannot be asked."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def to_device(host: Tensor, device: torch.device) -> Tensor:

@@ -55,10 +55,14 @@ class Notes:
         _check_bare(name, "observer")
         self.tables.observers.add(ObserverEntry(name, _checked(reference, name), self.plugin.distribution))
 
-    def converter(self, name: str, reference: str, /, *, help: str, folders: bool = False) -> None:
+    def converter(
+        self, name: str, reference: str, /, *, help: str, folders: bool = False, together: bool = False
+    ) -> None:
         """Note a converter; see `i2i.hookspecs.RegisterConverter`."""
         _check_bare(name, "converter")
-        entry = ConverterEntry(name, _checked(reference, name), help, self.plugin.distribution, folders)
+        if folders and together:
+            raise PluginError(f"converter {name!r} takes folders one by one, or files together, not both")
+        entry = ConverterEntry(name, _checked(reference, name), help, self.plugin.distribution, folders, together)
         self.tables.converters.add(entry)
 
     def command(self, name: str, reference: str, /, *, help: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -21,9 +22,9 @@ def at_least(low: float) -> Validator:
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value is not None and not value >= low:
-            raise SettingsError(f"{attribute.name} (={value}) must be at least {low}")
+            raise SettingsError(f"{setting(attribute.name)} (={value}) must be at least {low}")
         if value == float("inf"):
-            raise SettingsError(f"{attribute.name} (={value}) must be finite")
+            raise SettingsError(f"{setting(attribute.name)} (={value}) must be finite")
 
     return check
 
@@ -33,9 +34,9 @@ def above(low: float) -> Validator:
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value is not None and not value > low:
-            raise SettingsError(f"{attribute.name} (={value}) must be more than {low}")
+            raise SettingsError(f"{setting(attribute.name)} (={value}) must be more than {low}")
         if value == float("inf"):
-            raise SettingsError(f"{attribute.name} (={value}) must be finite")
+            raise SettingsError(f"{setting(attribute.name)} (={value}) must be finite")
 
     return check
 
@@ -45,19 +46,19 @@ def between(low: float, high: float) -> Validator:
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value is not None and not low <= value <= high:
-            raise SettingsError(f"{attribute.name} (={value}) must lie between {low} and {high}")
+            raise SettingsError(f"{setting(attribute.name)} (={value}) must lie between {low} and {high}")
 
     return check
 
 
 def _is_average(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not 0 < value < 1:
-        raise SettingsError(f"{attribute.name} (={value}) must lie between 0 and 1, for example 0.999")
+        raise SettingsError(f"{setting(attribute.name)} (={value}) must lie between 0 and 1, for example 0.999")
 
 
 def _is_device(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not _DEVICE.fullmatch(value):
-        raise SettingsError(f"{attribute.name} (={value}) must be auto, cpu, cuda, cuda:N, xpu, xpu:N or mps")
+        raise SettingsError(f"{setting(attribute.name)} (={value}) must be auto, cpu, cuda, cuda:N, xpu, xpu:N or mps")
 
 
 @attrs.frozen
@@ -180,9 +181,20 @@ MAY_DIFFER = LENGTHS | frozenset(
 )
 
 
+def setting(name: str) -> str:
+    """Return what a field is called where no Python is read: ``from_`` is ``from``, which no field can be."""
+    plain = name.removesuffix("_")
+    return plain if keyword.iskeyword(plain.rpartition(".")[2]) else name
+
+
 def flag(name: str) -> str:
-    """Return the flag of a setting: ``checkpoint_every`` is ``--checkpoint-every``."""
-    return f"--{name.replace('_', '-')}"
+    """Return the flag of a setting.
+
+    Example:
+        >>> flag("checkpoint_every"), flag("from_")
+        ('--checkpoint-every', '--from')
+    """
+    return f"--{setting(name).replace('_', '-')}"
 
 
 def check_recipe_settings(settings: Any, owner: str) -> None:

@@ -175,13 +175,15 @@ def check_recipe(recipe: Recipe) -> None:
 
 def tiny(settings: type[Any]) -> Any:
     """Return settings made small by the common vocabulary, for those of its fields that the class has."""
-    small = {
+    small: dict[str, Any] = {
         "steps": 3, "batch_size": 2, "load_size": 18, "crop_size": 16, "base_width": 4, "blocks": 1, "downs": 2,
         "dropout": 0.0, "discriminator_width": 4, "discriminator_layers": 1, "max_width": 4, "min_size": 12,
-        "max_size": 16,
+        "max_size": 16, "perceptual": False,
     }  # fmt: skip
-    names = {field.name for field in attrs.fields(settings)}
-    return settings(**{name: value for name, value in small.items() if name in names})
+    fields = attrs.fields_dict(settings)
+    if "steps" in fields and isinstance(fields["steps"].default, tuple):  # of each stage
+        small["steps"] = (3,)
+    return settings(**{name: value for name, value in small.items() if name in fields})
 
 
 def _require(kept: bool, promise: str) -> None:

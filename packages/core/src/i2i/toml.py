@@ -14,6 +14,7 @@ import cattrs
 from i2i.errors import SettingsError
 from i2i.files import write_file, writing
 from i2i.nearest import nearest
+from i2i.settings import setting
 
 Record = TypeVar("Record")
 _NOT_STORED = ("out", "resume")  # say where a run is and how it is begun, not what it is
@@ -116,12 +117,13 @@ def changed(base: Record, values: Mapping[str, Any], where: str) -> Record:
         SettingsError: a name is unknown (the nearest is offered), or a value has the wrong type or range.
     """
     kind: Any = type(base)
-    fields = attrs.fields_dict(attrs.resolve_types(kind))
+    fields = {setting(field.name): field for field in attrs.fields(attrs.resolve_types(kind))}
     changes = {}
     for name, value in values.items():
         if name not in fields:
             raise SettingsError(f"{where} has the unknown setting {name!r}; {nearest(name, fields)}")
-        changes[name] = _structured(fields[name].type, value, getattr(base, name), f"{where} {name}")
+        field = fields[name]
+        changes[field.name] = _structured(field.type, value, getattr(base, field.name), f"{where} {name}")
     try:
         return attrs.evolve(base, **changes)  # type: ignore[misc]
     except (ValueError, TypeError) as error:
@@ -146,13 +148,13 @@ def table(record: Any) -> dict[str, Any]:
     """
     written: dict[str, Any] = {}
     for field in attrs.fields(type(record)):
-        value = getattr(record, field.name)
+        value, name = getattr(record, field.name), setting(field.name)
         if attrs.has(type(value)):
-            written[field.name] = table(value)
+            written[name] = table(value)
         elif value is not None:
-            written[field.name] = _CONVERTER.unstructure(value)
+            written[name] = _CONVERTER.unstructure(value)
         elif field.default is not None:
-            written[field.name] = "none"
+            written[name] = "none"
     return written
 
 

@@ -103,10 +103,10 @@ def _say_what_next(ended: Run, built: Recipe, out: Path) -> None:
     if not models:
         return
     folders = ", ".join(str(Path(out, "model", name)) for name in models)
-    of_noise = [net for net in models.values() if getattr(net, "from_noise", False)]
+    of_others = [net for net in models.values() if getattr(net, "takes", None)]
     use = f"i2i translate {out} IMAGES --out DIR"
-    if of_noise:
-        use = f"{help_for(part_of(of_noise[0]))} lists what it can make"
+    if of_others:  # of noise, of label maps
+        use = f"{help_for(part_of(of_others[0]))} lists what it can make"
     print(f"saved for use: {folders}; {use}", flush=True)
 
 

@@ -74,10 +74,10 @@ class PyramidGenerator(nn.Module):
         factor: by which each coarser scale is smaller, below 1.
         noise_padding: noise reaches over the border of the images.
         reference: images are resized between scales as the authors' code does, through 8 bits.
-        from_noise: says that it does not translate images.
+        takes: says that it reads noise, and does not translate images.
     """
 
-    from_noise = True
+    takes = "noise"
 
     def __init__(self, scales: Sequence[Scale], factor: float, *, noise_padding: bool, reference: bool) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ COMMANDS = {
     "train": ("i2i.cli.train:main", "train a recipe: i2i train RECIPE --data DIR --out RUN"),
     "translate": ("i2i.cli.translate:translate", "translate images: i2i translate MODEL IMAGE... --out DIR"),
     "info": ("i2i.cli.info:info", "say what a model or a run is: i2i info MODEL_OR_RUN"),
-    "convert": ("i2i.cli.convert:convert", "convert checkpoints of other code: i2i convert NAME FILE... --out MODEL"),
+    "convert": ("i2i.cli.convert:main", "convert checkpoints of other code: i2i convert NAME FILE... --out MODEL"),
     "demo": ("i2i.cli.demo:demo", "train on photographs that come along: i2i demo --out DIR"),
     "recipes": ("i2i.cli.listing:recipes", "list what can be trained"),
     "parts": ("i2i.cli.listing:parts", "list networks, losses and other parts"),
@@ -77,7 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if name in COMMANDS:
         function = _imported(COMMANDS[name][0])
-        if name == "train":
+        if name in ("train", "convert"):  # which flags there are depends on what is named first
             return int(function(rest))
         return _call(function, rest, f"i2i {name}")
     return _plugin_command(name, rest)

@@ -6,8 +6,10 @@ import contextlib
 import functools
 import inspect
 import io
+import keyword
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_origin, get_type_hints
 
@@ -92,19 +94,21 @@ def parse(
     import tyro
 
     asked = any(argument in ("-h", "--help") for argument in argv)
-    given = argv if asked else joined(argv, flags)
+    inner = _names_in_tyro(flags)
+    given = argv if asked else [_renamed(argument, inner) for argument in joined(argv, flags)]
     arguments: dict[str, Any] = {"args": list(given), "prog": prog}
     if default is not None:
         arguments["default"] = default
     if asked:
-        return tyro.cli(target, **arguments)
+        with _without_underscores(inner):
+            return tyro.cli(target, **arguments)
     said = io.StringIO()
     try:
         # Validators of settings speak for themselves, after parsing; tyro would box what they say.
         with contextlib.redirect_stderr(said), _wide(), attrs.validators.disabled():
             result = tyro.cli(target, **arguments)
     except SystemExit as error:
-        raise SettingsError(one_line(said.getvalue(), prog)) from error
+        raise SettingsError(one_line(_plain(said.getvalue(), inner), prog)) from error
     return result
 
 
@@ -157,6 +161,40 @@ def _known(written: str, flags: Mapping[str, Any]) -> str:
     if name not in flags and name not in switches:
         raise SettingsError(f"unknown setting {written}; {nearest(name, [*flags, *switches])}")
     return name
+
+
+def _names_in_tyro(flags: Mapping[str, Any]) -> dict[str, str]:
+    """Return the flags that are words of Python, with what tyro makes of their fields: ``--from`` is ``--from_``."""
+    words = [name for name in flags if keyword.iskeyword(name.lstrip("-").rpartition(".")[2])]
+    switches = [f"--no-{name[2:]}" for name in words if flags[name] is bool]
+    return {name: f"{name}_" for name in [*words, *switches]}
+
+
+def _renamed(argument: str, inner: Mapping[str, str]) -> str:
+    name, equals, value = argument.partition("=")
+    return inner.get(name, name) + equals + value
+
+
+@contextlib.contextmanager
+def _without_underscores(inner: Mapping[str, str]) -> Iterator[None]:
+    """Let tyro's help call flags as they are called here."""
+    if not inner:
+        yield
+        return
+    said = io.TextIOWrapper(io.BytesIO(), encoding=getattr(sys.stdout, "encoding", None))  # tyro draws boxes of these
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
+    finally:
+        said.seek(0)
+        print(_plain(said.read(), inner), end="")
+
+
+def _plain(text: str, inner: Mapping[str, str]) -> str:
+    """Take the underscores of flags out of a text, and keep what stands behind them in its column."""
+    for name, theirs in inner.items():
+        text = re.sub(rf"(?<![\w-]){re.escape(theirs)}(?![\w-])(.*?)(?=  |\s*│|$)", rf"{name}\1 ", text, flags=re.M)
+    return text
 
 
 @contextlib.contextmanager

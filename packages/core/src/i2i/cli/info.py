@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.cli.translate import models_in, run_models
-from i2i.pixels import from_json
+from i2i.pixels import TAKEN, from_json
 from i2i.toml import Document, changed, read_settings
 
 
@@ -45,11 +45,12 @@ def _model(model: str) -> list[tuple[str, str]]:
 
 
 def _taken(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if found.get("from_noise"):
+    if "takes" in found:
         from i2i.registry import help_for
 
         part = found["spec"]["part"] if found["spec"] else None
-        return [("makes", f"images of noise, translates none; {help_for(part)} lists what it can make")]
+        made = f"images of {TAKEN[found['takes']]}, translates none"
+        return [("makes", f"{made}; {help_for(part)} lists what it can make")]
     sizes = f"any; padded inside to multiples of {found['multiple']}" if found["multiple"] > 1 else "any"
     return [("sizes", sizes), ("reads", str(from_json(found["reads"])))]
 

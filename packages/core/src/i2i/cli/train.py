@@ -84,7 +84,9 @@ def _by_one_length(flags: Sequence[str], settings: Any) -> Any:
     if _value(flags, "--steps") is not None:
         raise SettingsError("--steps and --epochs both say how long the run is; give one of them")
     steps = attrs.fields_dict(type(settings)).get("steps")
-    return settings if steps is None or steps.default is not None else attrs.evolve(settings, steps=None)
+    if steps is None or steps.default not in (None, ()):
+        return settings
+    return attrs.evolve(settings, steps=steps.default)
 
 
 def _saved(out: str | None) -> Document:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from i2i.errors import RunError, SettingsError
 from i2i.nearest import nearest
+from i2i.pixels import TAKEN
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,12 +102,13 @@ def translate(
 
 
 def _check_translates(net: nn.Module, model: str) -> None:
-    if not getattr(net, "from_noise", False):
+    taken = TAKEN.get(getattr(net, "takes", None) or "")
+    if taken is None:
         return
     from i2i.registry import help_for, part_of
 
     raise SettingsError(
-        f"{model} makes images of noise and translates none; {help_for(part_of(net))} lists what it can make"
+        f"{model} makes images of {taken} and translates none; {help_for(part_of(net))} lists what it can make"
     )
 
 

@@ -9,53 +9,81 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from i2i.data.colours import Colours, coloured, read_colours
     from i2i.data.folders import Folders, find_folders, find_images
+    from i2i.data.ids import read_ids, read_instances, read_labels, write_ids
     from i2i.data.images import read_image, to_tensor, write_image
     from i2i.data.loader import Batches, single, unpaired
     from i2i.data.pairs import paired
     from i2i.data.prepared import Prepared, prepare
     from i2i.data.previews import preview
+    from i2i.data.scene_folders import Scene, find_scenes, scene_places
+    from i2i.data.scenes import PreparedScenes, prepare_scenes
     from i2i.data.transforms import CENTRE, Draw, TransformSettings, check_multiple, transform
 
 _HOMES = {
     "Batches": "loader",
     "CENTRE": "transforms",
+    "Colours": "colours",
     "Draw": "transforms",
     "Folders": "folders",
+    "Prepared": "prepared",
+    "PreparedScenes": "scenes",
+    "Scene": "scene_folders",
     "TransformSettings": "transforms",
     "check_multiple": "transforms",
+    "coloured": "colours",
     "find_folders": "folders",
     "find_images": "folders",
-    "Prepared": "prepared",
+    "find_scenes": "scene_folders",
     "paired": "pairs",
     "prepare": "prepared",
+    "prepare_scenes": "scenes",
     "preview": "previews",
+    "read_colours": "colours",
+    "read_ids": "ids",
     "read_image": "images",
+    "read_instances": "ids",
+    "read_labels": "ids",
+    "scene_places": "scene_folders",
     "single": "loader",
     "to_tensor": "images",
     "transform": "transforms",
     "unpaired": "loader",
+    "write_ids": "ids",
     "write_image": "images",
 }
 
 __all__ = [
     "CENTRE",
     "Batches",
+    "Colours",
     "Draw",
     "Folders",
     "Prepared",
+    "PreparedScenes",
+    "Scene",
     "TransformSettings",
     "check_multiple",
+    "coloured",
     "find_folders",
     "find_images",
+    "find_scenes",
     "paired",
     "prepare",
+    "prepare_scenes",
     "preview",
+    "read_colours",
+    "read_ids",
     "read_image",
+    "read_instances",
+    "read_labels",
+    "scene_places",
     "single",
     "to_tensor",
     "transform",
     "unpaired",
+    "write_ids",
     "write_image",
 ]
 

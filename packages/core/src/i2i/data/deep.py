@@ -116,16 +116,32 @@ def read_tiff(source: str | Path | bytes) -> Stored:
         DataError: no image, several layers in one, or with colours that are no grey or RGB values.
     """
     with _first_page(source) as page:
-        array = page.asarray(maxworkers=1)  # the processes that read ahead are parallel already
-        if page.axes == "SYX":
-            array = np.ascontiguousarray(np.moveaxis(array, 0, -1))
-        array = _known_type(array.reshape(*array.shape[:2], -1))
+        array = _known_type(_interleaved(page))
         if page.photometric == 0 and array.dtype != np.float32:  # white is 0
             array = np.iinfo(array.dtype).max - array
         alpha = _EXTRA_ALPHA.get(page.extrasamples[0]) if len(page.extrasamples) == 1 else None
         orientation = page.tags.valueof(_ORIENTATION, default=1)
     array = straight(array) if alpha == "multiplied" else array
     return Stored(array, alpha is not None, int(orientation))
+
+
+def read_tiff_integers(source: str | Path | bytes) -> Stored:
+    """Read the first page of a TIFF whose numbers are ids, as they stand.
+
+    Raises:
+        DataError: see `read_tiff`; or numbers that are not whole.
+    """
+    with _first_page(source) as page:
+        if page.dtype is None or page.dtype.kind == "f":
+            raise DataError("holds numbers with decimals (floats), and ids are whole numbers; save it as integers")
+        return Stored(_interleaved(page), False, int(page.tags.valueof(_ORIENTATION, default=1)))
+
+
+def _interleaved(page: TiffPage) -> NDArray[Any]:
+    array = page.asarray(maxworkers=1)  # the processes that read ahead are parallel already
+    if page.axes == "SYX":
+        array = np.ascontiguousarray(np.moveaxis(array, 0, -1))
+    return array.reshape(*array.shape[:2], -1)
 
 
 def tiff_header(source: str | Path | bytes) -> Header:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,12 +29,12 @@ def find_folders(root: str | Path) -> Folders:
     Raises:
         DataError: no such folder, or a training folder is missing; the message says what is there.
     """
-    root = _folder(root)
+    root = existing_folder(root)
     train_a, train_b, test_a, test_b = (root / name for name in ("trainA", "trainB", "testA", "testB"))
     missing = [path.name for path in (train_a, train_b) if not path.is_dir()]
     if missing:
         raise DataError(
-            f"{root} has no {' and no '.join(missing)} (it has: {_subfolders(root)}); "
+            f"{root} has no {' and no '.join(missing)} (it has: {subfolders(root)}); "
             f"expected {train_a} and {train_b}, {_NAMED}"
         )
     return Folders(train_a, train_b, *(path if path.is_dir() else None for path in (test_a, test_b)))
@@ -56,13 +56,13 @@ def find_paired_folders(root: str | Path) -> PairedFolders:
     Raises:
         DataError: there is no such folder; the message says what is there.
     """
-    root = _folder(root)
+    root = existing_folder(root)
     for sides in (("",), ("A", "B")):
         train, val, test = (tuple(root / (name + side) for side in sides) for name in ("train", "val", "test"))
         if _all_there(train):
             return PairedFolders(train, next((folders for folders in (val, test) if _all_there(folders)), None))
     raise DataError(
-        f"{root} has neither train nor trainA and trainB (it has: {_subfolders(root)}); "
+        f"{root} has neither train nor trainA and trainB (it has: {subfolders(root)}); "
         f"expected images with both sides in {root / 'train'}, one side each in {root / 'trainA'} and "
         f"{root / 'trainB'}, {_NAMED}"
     )
@@ -81,29 +81,55 @@ def find_pairs(a: str | Path | Sequence[str | Path], b: str | Path | Sequence[st
     Raises:
         DataError: a name is in one domain only, or twice in one; the first of them are listed.
     """
-    named_a, named_b = _named(a), _named(b)
-    alone = [_alone(one, other, name) for one, other, name in ((named_a, named_b, "A"), (named_b, named_a, "B"))]
-    if any(alone):
-        raise DataError(
-            f"the images of A and B must have the same names (suffixes do not count): {'; '.join(filter(None, alone))}"
-            "; rename them, and put those that have no partner somewhere else"
-        )
+    named_a, named_b = named_images(a), named_images(b)
+    check_partners(named_a, named_b, "the images of A and B", ("A", "B"))
     return [(path, named_b[name]) for name, path in named_a.items()]
 
 
-def _named(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
+def check_partners(one: Mapping[str, Path], other: Mapping[str, Path], what: str, sides: tuple[str, str]) -> None:
+    """Check that images by name have partners, on both sides.
+
+    Args:
+        one: images by name.
+        other: those of the other side.
+        what: what errors call all of them.
+        sides: what they call each side.
+
+    Raises:
+        DataError: a name is on one side only; the first of them are listed.
+    """
+    alone = [_alone(one, other, sides[0]), _alone(other, one, sides[1])]
+    if any(alone):
+        raise DataError(
+            f"{what} must have the same names (suffixes do not count): {'; '.join(filter(None, alone))}"
+            "; rename them, and put those that have no partner somewhere else"
+        )
+
+
+def named_images(
+    source: str | Path | Sequence[str | Path], rename: Callable[[str], str] = lambda name: name
+) -> dict[str, Path]:
+    """Return the images of folders and files by their names: the path below the folder, without its suffix.
+
+    Args:
+        source: a folder, a file, or several of them.
+        rename: says what of a name counts.
+
+    Raises:
+        DataError: two have the same name, or there is no image.
+    """
     found: dict[str, Path] = {}
     for entry in [source] if isinstance(source, str | Path) else source:
         folder = Path(entry) if Path(entry).is_dir() else Path(entry).parent
         for path in find_images(entry):
-            name = path.relative_to(folder).with_suffix("").as_posix()
+            name = rename(path.relative_to(folder).with_suffix("").as_posix())
             if name in found:
                 raise DataError(f"{found[name]} and {path} have the same name, so no image can be matched with them")
             found[name] = path
     return found
 
 
-def _alone(one: dict[str, Path], other: dict[str, Path], domain: str) -> str:
+def _alone(one: Mapping[str, Path], other: Mapping[str, Path], domain: str) -> str:
     names = [name for name in one if name not in other]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"only in {domain}: {', '.join(names[:_SHOWN])}{more}" if names else ""
@@ -113,7 +139,8 @@ def _all_there(folders: Sequence[Path]) -> bool:
     return all(folder.is_dir() for folder in folders)
 
 
-def _subfolders(root: Path) -> str:
+def subfolders(root: Path) -> str:
+    """List the names of the folders in ``root`` for a message."""
     return ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir())) or "no subfolders"
 
 
@@ -132,7 +159,11 @@ def find_images(source: str | Path | Sequence[str | Path]) -> list[Path]:
     entries = [source] if isinstance(source, str | Path) else list(source)
     if not entries:
         raise DataError("no folder of images was named")
-    return [path for entry in entries for path in ([Path(entry)] if Path(entry).is_file() else _walk(_folder(entry)))]
+    return [
+        path
+        for entry in entries
+        for path in ([Path(entry)] if Path(entry).is_file() else _walk(existing_folder(entry)))
+    ]
 
 
 def _walk(folder: Path) -> list[Path]:
@@ -154,7 +185,12 @@ def _unreadable(error: OSError) -> None:
     raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
 
 
-def _folder(path: str | Path) -> Path:
+def existing_folder(path: str | Path) -> Path:
+    """Return ``path``.
+
+    Raises:
+        DataError: there is no such folder.
+    """
     folder = Path(path)
     if folder.is_dir():
         return folder

@@ -59,13 +59,13 @@ def open_image(source: str | Path | bytes, pixels: PixelFormat, *, name: str | N
     Raises:
         DataError: see `read_image`.
     """
-    with _errors(source, name):
+    with named(source, name):
         found = _stored(source, pixels)
         return as_asked(found, pixels) if isinstance(found, Stored) else found
 
 
 def _stored(source: str | Path | bytes, pixels: PixelFormat) -> Stored | Image.Image:
-    with _opened(source) as image:
+    with opened(source) as image:
         if image is None or (image.format == "TIFF" and not _suits_pillow(image, pixels)):
             return deep.read_tiff(source)
         if deep.is_plain(image):
@@ -112,7 +112,7 @@ def read_header(source: str | Path | bytes, *, name: str | None = None) -> Heade
     Raises:
         DataError: no image, or one of a kind that cannot be read. A truncated file is found only when it is read.
     """
-    with _errors(source, name), _opened(source) as image:
+    with named(source, name), opened(source) as image:
         if image is not None and deep.is_plain(image):
             return Header(deep.upright_size(image), 8)
         if image is None or image.format == "TIFF":
@@ -128,7 +128,7 @@ def header_size(source: str | Path | bytes, *, name: str | None = None) -> tuple
 
 
 @contextmanager
-def _opened(source: str | Path | bytes) -> Iterator[ImageFile.ImageFile | None]:
+def opened(source: str | Path | bytes) -> Iterator[ImageFile.ImageFile | None]:
     """Open an image with Pillow; None for a TIFF that it does not know."""
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         is_tiff = deep.is_tiff(file)
@@ -149,8 +149,8 @@ def _opened(source: str | Path | bytes) -> Iterator[ImageFile.ImageFile | None]:
 
 
 @contextmanager
-def _errors(source: str | Path | bytes, name: str | None) -> Iterator[None]:
-    """Begin every error with the name of the image."""
+def named(source: str | Path | bytes, name: str | None) -> Iterator[None]:
+    """Begin every error inside with the name of the image (by default its path), and make it a `DataError`."""
     called = name or (f"{len(source)} bytes" if isinstance(source, bytes) else str(source))
     try:
         yield

@@ -19,9 +19,9 @@ from i2i.data.sources import Domain, Source
 from i2i.data.transforms import CENTRE, Draw, Preprocess, TransformSettings
 from i2i.errors import DataError, SettingsError
 from i2i.pixels import PixelFormat
-from i2i.values import Pair, Single
+from i2i.values import Instanced, Labelled, Pair, Single
 
-B = TypeVar("B", Single, Pair)
+B = TypeVar("B", Single, Pair, Labelled, Instanced)
 
 log = logging.getLogger("i2i.data")
 
@@ -76,12 +76,12 @@ class Stacker(Generic[B]):
 
     Attributes:
         batch: a NamedTuple of tensors.
-        pixels: of each image of an item.
+        pixels: of each image of an item; None: it is a map of ids.
         swapped: the images of an item go into the batch the other way round.
     """
 
     batch: Callable[..., B]
-    pixels: tuple[PixelFormat, ...]
+    pixels: tuple[PixelFormat | None, ...]
     swapped: bool = False
 
     def __call__(self, items: Iterable[Sequence[NDArray[Any]]]) -> B:
@@ -129,7 +129,7 @@ class Reader(Dataset[_Read[B]], Generic[B]):
         return int(self._shuffled[1][position % self.order.items])
 
 
-def _stack(images: Sequence[NDArray[Any]], pixels: PixelFormat) -> torch.Tensor:
+def _stack(images: Sequence[NDArray[Any]], pixels: PixelFormat | None) -> torch.Tensor:
     sizes = sorted({(image.shape[1], image.shape[0]) for image in images})
     if len(sizes) > 1:
         (w, h), (w2, h2) = sizes[:2]
@@ -137,6 +137,8 @@ def _stack(images: Sequence[NDArray[Any]], pixels: PixelFormat) -> torch.Tensor:
             f"images of one batch differ in size ({w}x{h} and {w2}x{h2}); "
             "use --batch-size 1 or --preprocess resize_and_crop"
         )
+    if pixels is None:
+        return torch.from_numpy(np.stack([image[None, ..., 0] for image in images]))
     return to_batch(images, pixels)
 
 

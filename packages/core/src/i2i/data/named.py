@@ -13,10 +13,17 @@ from i2i.settings import RunSettings, flag
 #: What belongs together: nothing, the images of A and of B, or the two sides that every single image has.
 Layout: TypeAlias = Literal["unpaired", "paired", "one"]
 Folders: TypeAlias = tuple[Path, ...]
+#: With the scenes of `i2i.data.prepare_scenes`, which hold label maps.
+AnyLayout: TypeAlias = Literal["unpaired", "paired", "one", "scenes"]
 #: The folders of A and those of B; only the first where one file holds both sides; or a table of both.
 Named: TypeAlias = "tuple[Folders, ...] | Table"
 
-_EXPECTED = {"unpaired": "trainA and trainB", "paired": "train, or trainA and trainB,", "one": "train"}
+_EXPECTED = {
+    "unpaired": "trainA and trainB",
+    "paired": "train, or trainA and trainB,",
+    "one": "train",
+    "scenes": "train_label, train_inst and train_img",
+}
 _UNSET = RunSettings()
 _GO_WITH = {
     "dataset": ("subset", "columns", "split", "held_out_split", "streaming"),
@@ -34,7 +41,7 @@ def find_named(run: RunSettings, layout: Layout) -> Named:
     Raises:
         DataError: nothing is named, or too much, or it is not there.
     """
-    _check(run, layout)
+    check_named(run, layout)
     if run.dataset is not None:
         return _table(run, run.dataset, run.split, layout)
     if run.data is None:
@@ -51,7 +58,7 @@ def find_held_out(run: RunSettings, layout: Layout) -> Named | None:
     Raises:
         DataError: nothing is named, or too much, or it is not there.
     """
-    _check(run, layout)
+    check_named(run, layout)
     if run.dataset is not None:
         return None if run.held_out_split is None else _table(run, run.dataset, run.held_out_split, layout)
     if run.data is None:
@@ -75,7 +82,12 @@ def _table(run: RunSettings, name: str, split: str, layout: Layout) -> Table:
     return image_columns(table, run.columns, least=least, most=most)
 
 
-def _check(run: RunSettings, layout: Layout) -> None:
+def check_named(run: RunSettings, layout: AnyLayout) -> None:
+    """Check that a run names images in one way, with the flags that go with it.
+
+    Raises:
+        DataError: nothing is named, or too much.
+    """
     sources = {"--data": run.data, "--a / --b": run.a or run.b, "--dataset": run.dataset}
     named = [name for name, value in sources.items() if value]
     if len(named) > 1:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import attrs
 
 from i2i.data.formats import find_formats
 from i2i.data.hub import in_memory, is_stream
-from i2i.data.loader import Batches, Order, Reader, Stacker, training_order
+from i2i.data.loader import B, Batches, Order, Reader, Stacker, training_order
 from i2i.data.named import Layout, Named, find_held_out, find_named
 from i2i.data.pairs import Direction, OneSide, pair_rows
 from i2i.data.previews import first_batch
@@ -78,26 +78,34 @@ def prepare(
     Raises:
         SettingsError: a crop that the nets would refuse.
     """
-    if settings.preprocess not in ("none", "scale_width"):
-        _check_crop(settings.crop_size, multiple, smallest)
-        for name, side in smallest.items():
-            if settings.crop_size < side:
-                raise SettingsError(
-                    f"crop_size (={settings.crop_size}) must be at least {side} for these nets; or take fewer {name}"
-                )
+    check_crop(settings, multiple, smallest)
     s, least = settings, max(smallest.values())
     transforms = TransformSettings(s.preprocess, s.load_size, s.crop_size, s.flip, multiple, least)
     data = _Data(run, settings, transforms, batch_size, layout, swapped=direction == "b_to_a")
-    return Prepared(
-        batches=functools.cache(data.batches),
-        preview=functools.cache(data.preview),
-        held_out=functools.cache(data.held_out),
-        formats=functools.cache(data.formats),
-    )
+    return Prepared(*once(data, Prepared._fields))
 
 
-def _check_crop(crop: int, multiple: int, smallest: Mapping[str, int]) -> None:
-    """Check that the nets accept the crop; of nets that halve it ``downs`` times, say how many downs would do."""
+def once(data: object, names: Sequence[str]) -> list[Callable[[], Any]]:
+    """Return the methods of these names as calls that compute what they return only once."""
+    return [functools.cache(getattr(data, name)) for name in names]
+
+
+def check_crop(settings: ImageSettings, multiple: int, smallest: Mapping[str, int]) -> None:
+    """Check that the nets accept the crop, where there is one; the arguments are those of `prepare`.
+
+    Raises:
+        SettingsError: they do not; of nets that halve it ``downs`` times, the message says how many downs would do.
+    """
+    crop = settings.crop_size
+    if settings.preprocess in ("none", "scale_width"):
+        return
+    _check_multiple(crop, multiple, smallest)
+    for name, side in smallest.items():
+        if crop < side:
+            raise SettingsError(f"crop_size (={crop}) must be at least {side} for these nets; or take fewer {name}")
+
+
+def _check_multiple(crop: int, multiple: int, smallest: Mapping[str, int]) -> None:
     try:
         check_multiple(crop, multiple)
     except SettingsError as error:
@@ -113,13 +121,41 @@ def _check_crop(crop: int, multiple: int, smallest: Mapping[str, int]) -> None:
 
 
 @attrs.frozen(slots=False)
-class _Data:
-    """What `Prepared` calls; ``a`` and ``b`` as the data name them, until a batch is made."""
+class Plan:
+    """How batches are made of rows.
+
+    Attributes:
+        run: the settings of the run.
+        settings: how images are read and in which order.
+        transforms: how they are brought to size for training.
+        batch_size: items in a batch.
+    """
 
     run: RunSettings
     settings: ImageSettings
     transforms: TransformSettings
     batch_size: int
+
+    @property
+    def still(self) -> TransformSettings:
+        """How images are brought to size where nothing is random."""
+        return attrs.evolve(self.transforms, flip=False)
+
+    def training_batches(self, parts: Sequence[Rows], stack: Stacker[B]) -> Batches[B]:
+        """Return the batches to train on, in the order that the settings ask for."""
+        order = training_order(max(map(len, parts)), self.batch_size, self.run.seed, serial=self.settings.serial)
+        return Batches(Reader(parts, stack, order), self.run.workers)
+
+    def still_batches(self, parts: Sequence[Rows], stack: Stacker[B]) -> Batches[B]:
+        """Return all rows in order, without chance."""
+        size = self.batch_size if self.transforms.crops else 1  # without a crop, images may differ in size
+        return Batches(Reader(parts, stack, Order(max(map(len, parts)), size, still=True)), self.run.workers)
+
+
+@attrs.frozen(slots=False)
+class _Data(Plan):
+    """What `Prepared` calls; ``a`` and ``b`` as the data name them, until a batch is made."""
+
     layout: Layout
     swapped: bool
 
@@ -130,8 +166,7 @@ class _Data:
         parts = self._parts(named, self.transforms, self.settings.max_images)
         if parts[0].sides == "halves":
             self._say_how_cut(parts[0].first_size())
-        order = training_order(max(map(len, parts)), self.batch_size, self.run.seed, serial=self.settings.serial)
-        return Batches(Reader(parts, self._stack, order), self.run.workers)
+        return self.training_batches(parts, self._stack)
 
     def _say_how_cut(self, size: tuple[int, int] | None) -> None:
         if size is None:
@@ -142,15 +177,14 @@ class _Data:
 
     def preview(self) -> Pair:
         named = find_held_out(self.run, self.layout) or self._named
-        return first_batch(self._parts(named, self._still, _SHOWN), self._stack, _SHOWN)
+        return first_batch(self._parts(named, self.still, _SHOWN), self._stack, _SHOWN)
 
     def held_out(self) -> Iterable[Pair] | None:
         named = find_held_out(self.run, self.layout)
         if named is None:
             return None
-        parts = self._parts(named, self._still, self.settings.max_images)
-        size = self.batch_size if self.transforms.crops else 1  # without a crop, images may differ in size
-        return Batches(Reader(parts, self._stack, Order(max(map(len, parts)), size, still=True)), self.run.workers)
+        parts = self._parts(named, self.still, self.settings.max_images)
+        return self.still_batches(parts, self._stack)
 
     def formats(self) -> tuple[PixelFormat, PixelFormat]:
         a, b = self._formats
@@ -167,10 +201,6 @@ class _Data:
     @property
     def _stack(self) -> Stacker[Pair]:
         return Stacker(Pair, self._formats, self.swapped)
-
-    @property
-    def _still(self) -> TransformSettings:
-        return attrs.evolve(self.transforms, flip=False)
 
     def _parts(self, named: Named, transforms: TransformSettings, limit: int | None) -> list[Rows]:
         """Return a part for each domain, or one whose rows are pairs."""

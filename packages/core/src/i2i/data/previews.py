@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from i2i.data.loader import Stacker, both
+from i2i.data.loader import B, Stacker, both
 from i2i.data.rows import Rows
 from i2i.data.sources import Domain, Source
 from i2i.data.transforms import CENTRE, Preprocess, TransformSettings, resize
@@ -58,7 +58,7 @@ def preview(
     return first_batch([domain.rows for domain in domains], Stacker(Pair, both(pixels)), count)
 
 
-def first_batch(parts: Sequence[Rows], stack: Stacker[Pair], count: int = 4) -> Pair:
+def first_batch(parts: Sequence[Rows], stack: Stacker[B], count: int = 4) -> B:
     """Return the first rows of all parts as one batch, as `preview` does.
 
     Args:

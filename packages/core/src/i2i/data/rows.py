@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from attrs import frozen
 from numpy.typing import NDArray
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 Cell = Mapping[str, Any] | None
 Sides = Literal["files", "halves", "same"]
 _REMEDY = "--skip-bad goes on without such images"
+
+
+class ReadsRow(Protocol):
+    """What makes images of a row."""
+
+    @property
+    def sides(self) -> Sides:
+        """See `RowReader`."""
+        ...
+
+    def __call__(self, cells: Sequence[Cell], draw: Draw, place: str, /) -> tuple[NDArray[Any], ...]:
+        """Read a row; the arguments are those of `RowReader`."""
+        ...
 
 
 @frozen
@@ -99,14 +112,15 @@ def half_size(size: tuple[int, int], name: str) -> tuple[int, int]:
     return size[0] // 2, size[1]
 
 
-def unequal(sizes: Sequence[tuple[int, int]], names: Sequence[object]) -> DataError:
-    """Return the error for the two sides of a pair whose sizes (width, height) differ."""
-    first, second = (f"{name} is {width}x{height}" for name, (width, height) in zip(names, sizes, strict=True))
-    return DataError(f"{first}, but {second}; both sides of a pair must have the same size")
+def unequal(sizes: Sequence[tuple[int, int]], names: Sequence[object], what: str = "both sides of a pair") -> DataError:
+    """Return the error for images that belong together and whose sizes (width, height) differ."""
+    other = next(k for k, size in enumerate(sizes) if size != sizes[0])
+    first, second = (f"{names[k]} is {sizes[k][0]}x{sizes[k][1]}" for k in (0, other))
+    return DataError(f"{first}, but {second}; {what} must have the same size")
 
 
 def _read(cell: Cell, pixels: PixelFormat, name: str) -> Picture:
-    return open_image(_source(cell, name), pixels, name=name)
+    return open_image(source_of(cell, name), pixels, name=name)
 
 
 def header_depth(cell: Cell, place: str) -> Depth:
@@ -120,11 +134,15 @@ def header_depth(cell: Cell, place: str) -> Depth:
 
 def _header(cell: Cell, place: str) -> Header:
     name = (cell or {}).get("path") or place
-    return read_header(_source(cell, name), name=name)
+    return read_header(source_of(cell, name), name=name)
 
 
-def _source(cell: Cell, name: str) -> str | bytes:
-    """Return the file's bytes, or its path on this machine."""
+def source_of(cell: Cell, name: str) -> str | bytes:
+    """Return the bytes of the file of a cell, or its path on this machine.
+
+    Raises:
+        DataError: there is no image, or it cannot be fetched.
+    """
     if cell is None or (cell["bytes"] is None and cell["path"] is None):
         raise DataError(f"{name} has no image")
     if cell["bytes"] is not None:
@@ -146,11 +164,11 @@ class Rows:
 
     Args:
         table: image columns only, undecoded.
-        read: makes images of the cells of a row.
+        read: makes images of the cells of a row: a `RowReader`, or another one.
         skip_bad: in place of a row that cannot be used, take the next one that can.
     """
 
-    def __init__(self, table: Dataset, read: RowReader, *, skip_bad: bool = False) -> None:
+    def __init__(self, table: Dataset, read: ReadsRow, *, skip_bad: bool = False) -> None:
         self._table, self._read, self._skip_bad = table, read, skip_bad
         self.sides = read.sides
 

@@ -158,7 +158,7 @@ def resize(image: Picture, size: tuple[int, int]) -> NDArray[Any]:
     """Resize ``image`` to ``size`` (width, height) by Pillow's antialiased bicubic filter; return ``(h, w, c)``.
 
     Grey and colour images of 8 bits are resized as Pillow does it; others channel by channel in floats, rounded and
-    clipped to what their type holds.
+    clipped to what their type holds. Ids (int32) are not mixed: each pixel takes that of the nearest one.
     """
     return as_array(_resized(image, size))
 
@@ -168,6 +168,9 @@ def _resized(image: Picture, size: tuple[int, int]) -> Picture:
 
     if size == size_of(image):
         return image
+    if isinstance(image, np.ndarray) and image.dtype == np.int32:
+        rows, columns = (_nearest(old, new) for old, new in zip(image.shape, size[::-1], strict=False))
+        return image[rows[:, None], columns]
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2] in (1, 3):
         image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     if not isinstance(image, np.ndarray):
@@ -181,13 +184,22 @@ def _resized(image: Picture, size: tuple[int, int]) -> Picture:
     return made.round().clip(0, np.iinfo(image.dtype).max).astype(image.dtype)
 
 
+def _nearest(old: int, new: int) -> NDArray[np.int64]:
+    """Return which of ``old`` pixels holds the centre of each of ``new`` ones.
+
+    Centres are summed up one by one, as in Pillow: where one lies on an edge, rounding decides alike.
+    """
+    step = old / new
+    return np.cumsum(np.concatenate(([step / 2], np.full(new - 1, step)))).astype(np.int64)
+
+
 def transform(image: Picture, settings: TransformSettings, draw: Draw, name: str = "the image") -> NDArray[Any]:
     """Resize (`resize`), crop and mirror ``image``.
 
     The crop begins at pixel ``floor(left * (width - crop_size + 1))``, so all places are equally likely.
 
     Args:
-        image: ``(h, w, c)``, uint8, uint16 or float32; or Pillow's, of mode L or RGB.
+        image: ``(h, w, c)``, uint8, uint16 or float32, or int32 for ids; or Pillow's, of mode L or RGB.
         settings: what to do.
         draw: the random numbers; `CENTRE` for the crop in the middle, not mirrored.
         name: what errors call the image.

@@ -1,0 +1,270 @@
+"""The training steps that are measured: the authors' in plain torch, and ours placed on a device as `fit` does it."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
+
+import attrs
+import torch
+from torch import Tensor
+
+from benchmarks.bench_pix2pixhd import scene
+from benchmarks.bench_singan import iterations
+from benchmarks.device.meter import Meter, Work
+from benchmarks.reference.cyclegan import CycleGAN
+from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
+from i2i.engine import _Engine, backend_flags
+from i2i.policy import Policy, Precision, Turn
+from i2i.step import Step
+from i2i.tree import tree_map
+from i2i.values import Pair
+from i2i_cyclegan.rates import Length, learning_rate
+from i2i_cyclegan.recipe import make_nets
+from i2i_cyclegan.settings import Settings as CycleSettings
+from i2i_cyclegan.step import make_step as cycle_step
+from i2i_pix2pixhd.settings import Settings as SceneSettings
+from i2i_pix2pixhd.step import Channels
+from i2i_pix2pixhd.step import make_step as scene_step
+from i2i_pix2pixhd.vgg import vgg19
+from i2i_singan.pyramid import plan as pyramid_of
+from i2i_singan.settings import Settings as SinGanSettings
+
+Losses = Mapping[str, Tensor]
+
+
+@attrs.frozen
+class Laid(Policy):
+    """A policy that says itself how images and weights are laid out."""
+
+    last: bool = False
+
+    def channels_last(self, device: torch.device) -> bool:
+        return self.last
+
+
+class Variant(NamedTuple):
+    """How our step is computed.
+
+    Attributes:
+        precision: of the policy.
+        last: channels-last; None: as the policy chooses on CUDA.
+        tuned: ``torch.backends.cudnn.benchmark``.
+        recompute: layers are computed again for the backward pass.
+        guarded: as of the policy.
+        changes: further settings of the method.
+    """
+
+    precision: Precision
+    last: bool | None = None
+    tuned: bool = False
+    recompute: bool = False
+    guarded: bool = True
+    changes: Mapping[str, Any] = {}  # noqa: RUF012 - nobody changes it
+
+    @property
+    def policy(self) -> Laid:
+        chosen = Policy(precision=self.precision).channels_last(torch.device("cuda"))
+        return Laid(self.precision, guarded=self.guarded, last=chosen if self.last is None else self.last)
+
+    def flags(self, device: torch.device) -> AbstractContextManager[None]:
+        """Return the context in which it runs."""
+        return flags(device, self.policy, tuned=self.tuned)
+
+
+@contextmanager
+def flags(device: torch.device, policy: Policy | None = None, *, tuned: bool = False) -> Iterator[None]:
+    """Set how convolutions are computed: as the policy says, or as torch does by itself."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = tuned
+    try:
+        if policy is None or device.type != "cuda":  # where there is no TF32 its rows are as those in float32
+            yield
+        else:
+            with backend_flags(policy, device):
+                yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+@contextmanager
+def capturable() -> Iterator[None]:
+    """Let Adam be built such that a graph can hold its steps."""
+    plain = torch.optim.Adam
+    torch.optim.Adam = functools.partial(plain, fused=True, capturable=True)  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        torch.optim.Adam = plain  # type: ignore[misc]
+
+
+class Case:
+    """One step: theirs, which is kept, and ours, made anew for each variant from the same weights.
+
+    Args:
+        meter: knows the device.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter, self.device = meter, meter.device
+        self._reference: Work | None = None
+
+    @property
+    def reference(self) -> Work:
+        if self._reference is None:
+            _, base = self.batches, self.meter.allocated()
+            self.seed(0)
+            with self.device:
+                run = self.theirs()
+            self._reference = Work(run, lambda: flags(self.device), base)
+        return self._reference
+
+    def ours(self, variant: Variant) -> Work:
+        _, base = self.batches, self.meter.allocated()  # they are drawn once, before the weights
+        self.seed(0)
+        return Work(self.built(variant), lambda: variant.flags(self.device), base)
+
+    @functools.cached_property
+    def batches(self) -> list[Any]:
+        """A few batches, on the device; most are used by the comparison of losses only."""
+        self.seed(1)
+        return [tree_map(self._moved, self.drawn()) for _ in range(10)]
+
+    def _moved(self, leaf: Any) -> Any:
+        return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
+
+    def seed(self, number: int) -> None:
+        torch.manual_seed(number)
+        random.seed(number)
+
+    def theirs(self) -> Callable[..., Any]:
+        """Make their step, on torch's default device; called with the number of a batch."""
+        raise NotImplementedError
+
+    def built(self, variant: Variant) -> Callable[..., Losses]:
+        """Make ours."""
+        raise NotImplementedError
+
+    def drawn(self) -> Any:
+        """Draw a batch; None where there is but one."""
+
+    def engine(self, step: Step[Any, Any], nets: Any, variant: Variant, now: int = 0) -> Callable[..., Losses]:
+        """Return a step that is placed, and run, as `fit` does it."""
+        policy = variant.policy
+        engine = _Engine(step, nets, self.batches[:1], policy, self.device, None, ())
+        engine.begin(resume=False)
+        placed = [engine.place(batch) for batch in self.batches]
+
+        def run(number: int = 0) -> Losses:
+            engine.state, metrics = step.update(engine.nets, engine.state, placed[number], Turn(policy, now))
+            return metrics
+
+        run.engine = engine  # type: ignore[attr-defined]
+        return run
+
+
+class Scenes(Case):
+    """pix2pixHD with VGG19: the global stage, or the joint one.
+
+    Args:
+        meter: knows the device.
+        height: of the scenes.
+        width: likewise.
+        joint: the joint stage.
+        small: sizes of nets for a trial.
+        changes: further settings.
+    """
+
+    def __init__(self, meter: Meter, height: int, width: int, *, joint: bool, small: bool, **changes: Any) -> None:
+        super().__init__(meter)
+        self.height, self.width, self.joint = height, width, joint
+        sizes = {"base_width": 4, "discriminator_width": 4, "blocks": 1, "local_blocks": 1} if small else {}
+        self.settings = SceneSettings(stages="all" if joint else "global", **sizes, **changes)
+        self.vgg = vgg19("untrained").to(self.device) if self.settings.perceptual else None
+
+    def drawn(self) -> Any:
+        return scene(self.height, self.width, self.settings.labels)
+
+    def theirs(self) -> Callable[..., Any]:
+        s, vgg = self.settings, None
+        if self.vgg is not None:
+            vgg = Vgg()
+            vgg.load_state_dict(self.vgg.net.state_dict())  # type: ignore[union-attr]
+        net = Pix2pixHD(
+            labels=s.labels, local=self.joint, vgg=vgg, width=s.base_width // 2 if self.joint else s.base_width,
+            blocks=s.blocks, local_blocks=s.local_blocks, discriminator_width=s.discriminator_width,
+            scales=s.scales("joint" if self.joint else "global"), features=s.features if s.styles else 0,
+        )  # fmt: skip
+
+        def run(number: int = 0) -> Any:
+            return net(*self.batches[number])
+
+        run.net = net  # type: ignore[attr-defined]
+        return run
+
+    def built(self, variant: Variant) -> Callable[..., Losses]:
+        settings = attrs.evolve(self.settings, recompute=variant.recompute, **variant.changes)
+        lengths = [1, 1, 10**6] if self.joint else [10**6]
+        step = scene_step(settings, lengths, Channels(0, 3), self.vgg)
+        return self.engine(step, None, variant, now=2 if self.joint else 0)
+
+
+class Images(Case):
+    """CycleGAN.
+
+    Args:
+        meter: knows the device.
+        size: of the images.
+        batch: of them.
+        small: sizes of nets for a trial.
+    """
+
+    def __init__(self, meter: Meter, size: int, batch: int, *, small: bool) -> None:
+        super().__init__(meter)
+        self.size, self.batch = size, batch
+        sizes = {"base_width": 4, "discriminator_width": 4, "blocks": 1} if small else {"blocks": 9}
+        self.settings = CycleSettings(crop_size=size, load_size=size, **sizes)
+
+    def drawn(self) -> Any:
+        return Pair(*(torch.rand(self.batch, 3, self.size, self.size) * 2 - 1 for _ in range(2)))
+
+    def theirs(self) -> Callable[..., Any]:
+        net = CycleGAN(self.settings.base_width, self.settings.blocks)
+        return lambda number=0: net(*self.batches[number])
+
+    def built(self, variant: Variant) -> Callable[..., Losses]:
+        settings = attrs.evolve(self.settings, recompute=variant.recompute, **variant.changes)
+        with self.device:
+            nets = make_nets(settings)
+        return self.engine(cycle_step(settings, learning_rate(settings, Length(10**6, 0))), nets, variant)
+
+
+class Photograph(Case):
+    """A scale of SinGAN on an image of 186 x 250 pixels.
+
+    Args:
+        meter: knows the device.
+        scale: its number; 8 is the finest.
+        small: widths of nets for a trial.
+    """
+
+    def __init__(self, meter: Meter, scale: int, *, small: bool) -> None:
+        super().__init__(meter)
+        pyramid, self.settings = pyramid_of(186, 250), SinGanSettings()
+        self.factor, self.sizes = pyramid.factor, pyramid.sizes[: scale + 1]
+        self.widths = [2 if small else self.settings.width(k) for k in range(scale + 1)]
+
+    def both(self, policy: Policy) -> tuple[Callable[[], Losses], Callable[[], Any]]:
+        with self.device:
+            return iterations(self.settings, self.factor, self.sizes, self.widths, policy)
+
+    def theirs(self) -> Callable[..., Any]:
+        run = self.both(Policy())[1]
+        return lambda number=0: run()
+
+    def built(self, variant: Variant) -> Callable[..., Losses]:
+        run = self.both(variant.policy)[0]
+        return lambda number=0: run()

@@ -1,0 +1,184 @@
+"""The rows of figures about speed: each function returns what one row holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.device.cases import Case, Scenes, Variant, capturable, flags
+from benchmarks.device.meter import WARM_UP, Meter, Work, quartiles, rounded
+from i2i_pix2pixhd.scene import whole_scene
+
+# What the device can do.
+
+
+def copies(meter: Meter, numbers: int) -> dict[str, float]:
+    """Return GB/s of a copy of float32 numbers, read and written."""
+    source = torch.randn(numbers, device=meter.device)
+    target = torch.empty_like(source)
+    found = meter.alone(Work(lambda: target.copy_(source), nullcontext))
+    return {"gb_per_s": rounded(8e-6 * numbers / found["ms_median"]), **found}
+
+
+def products(meter: Meter, side: int, dtype: torch.dtype, *, tf32: bool = False) -> dict[str, float]:
+    """Return TFLOP/s of a product of two matrices of random numbers."""
+    left, right = (torch.randn(side, side, device=meter.device, dtype=dtype) for _ in range(2))
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        found = meter.alone(Work(lambda: left @ right, nullcontext))
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+    return {"tflop_per_s": rounded(2e-9 * side**3 / found["ms_median"]), **found}
+
+
+# Steps.
+
+
+def reference_step(case: Case) -> dict[str, Any]:
+    """Their step by itself: time, memory, launches, operations."""
+    meter, work = case.meter, case.reference
+    return meter.alone(work) | details(meter, work)
+
+
+def our_step(case: Case, variant: Variant) -> dict[str, Any]:
+    """Our step against theirs; with cuDNN's search for the fastest algorithms, both have it."""
+    meter, theirs = case.meter, case.reference
+    if variant.tuned:
+        theirs = theirs._replace(flags=lambda: flags(case.device, tuned=True))
+    work = case.ours(variant)
+    return meter.compare(theirs, work) | details(meter, work)
+
+
+def our_memory(case: Case, variant: Variant) -> dict[str, Any]:
+    """The memory of our step, and its time by itself."""
+    work = case.ours(variant)
+    return case.meter.peak(work) | case.meter.alone(work)
+
+
+def details(meter: Meter, work: Work) -> dict[str, Any]:
+    """Return memory, launches and operations; what one of them cannot find takes nothing from the others."""
+    found: dict[str, Any] = {}
+    for measure in (meter.peak, meter.launches, meter.operations):
+        try:
+            found |= measure(work)
+        except Exception as error:
+            found[f"{measure.__name__}_error"] = f"{type(error).__name__}: {error}"[:500]
+    return found
+
+
+def quality(case: Case, variant: Variant, steps: int) -> dict[str, Any]:
+    """Return how far the losses are from those in float32 from the same weights on the same batches, term by term.
+
+    ``mean``: relative difference, mean over the steps; ``first`` and ``last``: of those steps.
+    """
+
+    def losses(of: Variant) -> tuple[list[str], Any]:
+        work, found = case.ours(of), []
+        with work.flags():
+            for number in range(steps):
+                case.seed(number)  # of what is drawn in the step
+                metrics = work.run(number)
+                found.append(torch.stack([value.double() for value in metrics.values()]))
+            values = torch.stack(found).cpu().numpy()
+        return list(metrics), values
+
+    names, wanted = losses(Variant("fp32"))
+    case.meter.clear()
+    _, found = losses(variant)
+    apart = np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-12)
+    told = {name: rounded(value) for name, value in zip(names, apart.mean(0), strict=True)}
+    ends = {"first": rounded(apart[0].max()), "last": rounded(apart[-1].max())}
+    return {"steps": steps, "finite": bool(np.isfinite(found).all()), **ends, "mean": told}
+
+
+# A whole step as one CUDA graph.
+
+
+def captured(meter: Meter, work: Work) -> tuple[Work, Mapping[str, Tensor]]:
+    """Return a replay of a step, and the losses that it writes; on the CPU the step itself."""
+    if not meter.cuda:
+        return work, work.run()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with work.flags(), torch.cuda.stream(side):
+        for _ in range(WARM_UP):
+            work.run()
+    torch.cuda.current_stream().wait_stream(side)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with work.flags(), torch.cuda.graph(graph):
+        losses = work.run()
+    return work._replace(run=lambda number=0: graph.replay(), flags=nullcontext), losses
+
+
+def graph_step(case: Case, variant: Variant) -> dict[str, Any]:
+    """A replay of our step against theirs; whether replays go on training, and what the losses come to."""
+    meter = case.meter
+    with capturable():
+        work = case.ours(variant._replace(guarded=False))
+        meter.warm_up(work, 1)  # in it the optimisers of later stages are built
+    replay, losses = captured(meter, work)
+    seen = []
+    for _ in range(4):
+        replay.run()
+        meter.finish()
+        seen.append([float(value) for value in losses.values()])
+    found = meter.compare(case.reference, replay) | details(meter, replay)
+    found.pop("tflop", None)
+    return {
+        **found,
+        "replays_differ": len({tuple(values) for values in seen}) == len(seen),
+        "losses": dict(zip(losses, map(rounded, seen[-1]), strict=True)),
+        "losses_without_graph": without_graph(case, variant, 1 + (WARM_UP if meter.cuda else 1) + len(seen)),
+    }
+
+
+def without_graph(case: Case, variant: Variant, steps: int) -> dict[str, float]:
+    """Return the losses of the same weights after so many steps."""
+    case.meter.clear()
+    work = case.ours(variant._replace(guarded=False))
+    with work.flags():
+        for _ in range(steps):
+            metrics = work.run()
+    return {name: rounded(value) for name, value in metrics.items()}
+
+
+# Use.
+
+
+def generation(case: Scenes, variant: Variant) -> dict[str, Any]:
+    """Return time and memory of making an image."""
+    meter = case.meter
+    run: Any = case.built(variant)
+    run()  # in it the enhancer is put around the global network
+    engine = run.engine
+    model, batch = engine.nets.current.G.eval(), engine.place(case.batches[0])
+    engine.state = None  # what the generator does not need
+    del run, engine
+    meter.clear()
+    base = meter.allocated() - sum(p.numel() * p.element_size() for p in model.parameters())
+
+    def make() -> Tensor:
+        with variant.policy.autocast(meter.device):
+            return whole_scene(model, batch.labels, batch.instances)
+
+    work = Work(make, lambda: variant.flags(meter.device), base)
+    return meter.alone(work) | details(meter, work)
+
+
+def once(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that remembers what it made."""
+    made: list[Any] = []
+
+    def get() -> Any:
+        if not made:
+            made.append(function())
+        return made[0]
+
+    return get

@@ -1,0 +1,94 @@
+"""Measure the training steps on a CUDA device: ``python benchmarks/gpu.py --out FILE.json [--minutes 8]``.
+
+Needs torch, numpy, attrs, pluggy, filelock, tqdm, pytest and pytest-benchmark; the packages of this repository need not
+be installed. Rows are written one by one, in the order of their importance, so that whatever ends the run leaves what
+was measured. The measuring is done by a process of its own: when it crashes or its device fails, another one goes on
+with the next row. ``--smoke``: tiny sizes on the CPU, to see whether all of it runs; its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTS = 8  # of the process that measures
+
+
+def find_packages() -> None:
+    """Let everything be imported from this repository, whatever is installed besides."""
+    sys.path = [path for path in sys.path if Path(path or ".").resolve() != ROOT / "benchmarks"]
+    sys.path[:0] = [*map(str, sorted(ROOT.glob("packages/*/src"))), str(ROOT)]
+    package = types.ModuleType("benchmarks")
+    package.__path__ = [str(ROOT / "benchmarks")]
+    sys.modules["benchmarks"] = package
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file; begun anew")
+    parser.add_argument("--minutes", type=float, default=8.0, help="after which no row is begun any more")
+    parser.add_argument("--only", default="", help="rows whose group, name or variant contains this")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    find_packages()
+    return supervise(options) if options.until is None else measure(options)
+
+
+def supervise(options: argparse.Namespace) -> int:
+    """Run the process that measures, and run it again when it did not come to its end."""
+    from benchmarks.device.report import BROKEN, Report
+
+    options.out.unlink(missing_ok=True)
+    until = time.time() + 60 * options.minutes
+    command = [sys.executable, "-u", __file__, *sys.argv[1:], "--until", str(until)]
+    for _ in range(STARTS):
+        try:
+            code = subprocess.run(command, timeout=max(until - time.time(), 0) + 60).returncode
+        except subprocess.TimeoutExpired:
+            code = -1
+        report = Report(options.out, until)
+        if "running" in report.data:
+            report.crashed(code)
+        elif code != BROKEN:
+            break
+    return verdict(Report(options.out, until).data)
+
+
+def verdict(data: dict[str, Any]) -> int:
+    """Say what did not come out well; returns 0 if all did."""
+    bad = [row for row in data["rows"] if row["status"] != "ok" or row.get("passed") is False]
+    for row in bad:
+        print("NOT WELL:", row["group"], "|", row["name"], "|", row["variant"], "|", row["status"], row.get("error", ""))
+    print(f"{len(data['rows'])} rows, {len(bad)} of them not well")
+    return int(bool(bad) or not data["rows"])
+
+
+def measure(options: argparse.Namespace) -> int:
+    import torch
+
+    from benchmarks.device.machine import healthy, machine
+    from benchmarks.device.meter import Meter
+    from benchmarks.device.plan import plan
+    from benchmarks.device.report import Report
+
+    if not options.smoke and not torch.cuda.is_available():
+        print("there is no CUDA device; --smoke tries everything out on the CPU")
+        return 1
+    device = torch.device("cpu" if options.smoke else "cuda:0")
+    meter = Meter(device, rounds=2, steps=1) if options.smoke else Meter(device)
+    report = Report(options.out, options.until)
+    report.data["machine"] = machine(device)
+    report.write()
+    rows = [row for row in plan(meter, report, smoke=options.smoke) if any(options.only in part for part in row.key)]
+    return report.run(rows, lambda: healthy(device))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands ``i2i pix2pixhd ...``, one file each."""

@@ -1,0 +1,1 @@
+"""Styles of objects: found in real images, clustered by class, chosen for scenes, named in files."""
