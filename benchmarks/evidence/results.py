@@ -16,7 +16,8 @@ RESULTS = Path(__file__).parents[1] / "results"
 def write(name: str, found: Mapping[str, Any]) -> Path:
     """Write ``benchmarks/results/NAME.json`` with versions and the processor."""
     versions = {
-        package: version(package) for package in ("i2i-core", "i2i-cyclegan", "i2i-singan", "torch", "numpy", "pillow")
+        package: version(package)
+        for package in ("i2i-core", "i2i-cyclegan", "i2i-pix2pixhd", "i2i-singan", "torch", "numpy", "pillow")
     }
     machine = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
     RESULTS.mkdir(exist_ok=True)
