@@ -57,7 +57,7 @@ def check(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: floa
     told["D"] = found["d/real_or_fake"].double()
     wanted = {**expected, "D": expected["D_fake"] + expected["D_real"]}
     for name, value in told.items():
-        torch.testing.assert_close(value, wanted[name].double(), rtol=tolerance, atol=0, msg=lambda text: f"{name}: {text}")
+        torch.testing.assert_close(value, wanted[name].double(), rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,7 @@ def check(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: floa
         )),
     ],
 )  # fmt: skip
-def test_pix2pixhd_256x512(
-    benchmark: BenchmarkFixture, precision: Precision, tolerance: float, target: float
-) -> None:
+def test_pix2pixhd_256x512(benchmark: BenchmarkFixture, precision: Precision, tolerance: float, target: float) -> None:
     torch.manual_seed(0)
     small: dict[str, Any] = {} if benchmark.enabled else {"base_width": 16, "blocks": 2}
     settings = Settings(stages="global", **small)
@@ -81,4 +79,4 @@ def test_pix2pixhd_256x512(
     check(ours(batch), theirs(*batch), tolerance)
 
     benchmark.extra_info.update(size=(height, width), width=settings.base_width)
-    compare(benchmark, lambda: theirs(*batch), lambda: ours(batch), rounds=ROUNDS, target=target)
+    compare(benchmark, lambda: theirs(*batch), lambda: ours(batch), rounds=ROUNDS, target=target, precision=precision)

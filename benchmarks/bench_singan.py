@@ -83,4 +83,4 @@ def test_singan(benchmark: BenchmarkFixture, scale: int, precision: Precision, t
     widths = [settings.width(k) if benchmark.enabled else 2 for k in range(scale + 1)]
     ours, theirs = iterations(settings, pyramid.factor, sizes, widths, Policy(precision=precision))
     benchmark.extra_info.update(size=sizes[-1], width=widths[-1])
-    compare(benchmark, theirs, ours, rounds=ROUNDS, target=target, least=least)
+    compare(benchmark, theirs, ours, rounds=ROUNDS, target=target, least=least, precision=precision)

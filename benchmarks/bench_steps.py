@@ -75,4 +75,4 @@ def test_cyclegan_128(benchmark: BenchmarkFixture, precision: Precision, toleran
         )
 
     benchmark.extra_info.update(size=size, width=WIDTH, blocks=BLOCKS)
-    compare(benchmark, lambda: reference(*batch), ours, rounds=ROUNDS, target=target)
+    compare(benchmark, lambda: reference(*batch), ours, rounds=ROUNDS, target=target, precision=precision)

@@ -46,7 +46,7 @@ def supervise(options: argparse.Namespace) -> int:
     from benchmarks.device.report import BROKEN, Report
 
     options.out.unlink(missing_ok=True)
-    until = time.time() + 60 * options.minutes
+    until = time.time() + 60 * (30 * options.smoke + options.minutes)
     command = [sys.executable, "-u", __file__, *sys.argv[1:], "--until", str(until)]
     for _ in range(STARTS):
         try:
@@ -65,7 +65,8 @@ def verdict(data: dict[str, Any]) -> int:
     """Say what did not come out well; returns 0 if all did."""
     bad = [row for row in data["rows"] if row["status"] != "ok" or row.get("passed") is False]
     for row in bad:
-        print("NOT WELL:", row["group"], "|", row["name"], "|", row["variant"], "|", row["status"], row.get("error", ""))
+        key = " | ".join(row[part] for part in ("group", "name", "variant"))
+        print(f"NOT WELL: {key}: {row['status']} {row.get('error', row.get('errors', ''))}")
     print(f"{len(data['rows'])} rows, {len(bad)} of them not well")
     return int(bool(bad) or not data["rows"])
 

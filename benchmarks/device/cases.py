@@ -34,6 +34,7 @@ from i2i_singan.pyramid import plan as pyramid_of
 from i2i_singan.settings import Settings as SinGanSettings
 
 Losses = Mapping[str, Tensor]
+BATCHES = 10
 
 
 @attrs.frozen
@@ -63,7 +64,7 @@ class Variant(NamedTuple):
     tuned: bool = False
     recompute: bool = False
     guarded: bool = True
-    changes: Mapping[str, Any] = {}  # noqa: RUF012 - nobody changes it
+    changes: Mapping[str, Any] = {}
 
     @property
     def policy(self) -> Laid:
@@ -131,7 +132,7 @@ class Case:
     def batches(self) -> list[Any]:
         """A few batches, on the device; most are used by the comparison of losses only."""
         self.seed(1)
-        return [tree_map(self._moved, self.drawn()) for _ in range(10)]
+        return [tree_map(self._moved, self.drawn()) for _ in range(BATCHES if self.meter.cuda else 2)]
 
     def _moved(self, leaf: Any) -> Any:
         return leaf.to(self.device) if isinstance(leaf, Tensor) else leaf
@@ -181,8 +182,8 @@ class Scenes(Case):
     def __init__(self, meter: Meter, height: int, width: int, *, joint: bool, small: bool, **changes: Any) -> None:
         super().__init__(meter)
         self.height, self.width, self.joint = height, width, joint
-        sizes = {"base_width": 4, "discriminator_width": 4, "blocks": 1, "local_blocks": 1} if small else {}
-        self.settings = SceneSettings(stages="all" if joint else "global", **sizes, **changes)
+        sizes: dict[str, Any] = {"base_width": 4, "discriminator_width": 4, "downs": 2, "blocks": 1, "local_blocks": 1}
+        self.settings = SceneSettings(stages="all" if joint else "global", **(sizes if small else {}), **changes)
         self.vgg = vgg19("untrained").to(self.device) if self.settings.perceptual else None
 
     def drawn(self) -> Any:
@@ -195,7 +196,7 @@ class Scenes(Case):
             vgg.load_state_dict(self.vgg.net.state_dict())  # type: ignore[union-attr]
         net = Pix2pixHD(
             labels=s.labels, local=self.joint, vgg=vgg, width=s.base_width // 2 if self.joint else s.base_width,
-            blocks=s.blocks, local_blocks=s.local_blocks, discriminator_width=s.discriminator_width,
+            downs=s.downs, blocks=s.blocks, local_blocks=s.local_blocks, discriminator_width=s.discriminator_width,
             scales=s.scales("joint" if self.joint else "global"), features=s.features if s.styles else 0,
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.bench_pix2pixhd import NAMES
 from benchmarks.device.cases import Case, Scenes, Variant
 from benchmarks.device.meter import Meter, rounded
 from i2i.policy import Policy, Precision
@@ -21,8 +22,6 @@ from i2i_pix2pixhd.encoder import instance_mean
 CLASSES = 35
 #: of the relative error in the Euclidean norm
 LIMITS: Mapping[Precision, float] = {"fp32": 1e-5, "tf32": 2e-3, "bf16": 1e-2}
-#: our terms, the authors' names, and the weights that they log them with
-TERMS = {"g/adv": ("G_GAN", 1.0), "g/matching": ("G_GAN_Feat", 10.0), "g/perceptual": ("G_VGG", 10.0)}
 
 
 def apart(found: Tensor, wanted: Tensor) -> float:
@@ -57,7 +56,8 @@ def convolution(meter: Meter, policy: Policy, kernel: int, stride: int, mode: st
     ids, x = ids_of(64, 128, 2), torch.randn(2, channels, 64, 128)
     weight, bias, floats = (value.detach().double().requires_grad_() for value in (conv.weight, conv.bias, x))
     read = torch.cat((one_hot(ids, CLASSES), floats), dim=1)
-    wanted = F.conv2d(F.pad(read, (padding,) * 4, mode="reflect" if mode == "reflect" else "constant"), weight, bias, stride)
+    whole = F.pad(read, (padding,) * 4, mode="reflect" if mode == "reflect" else "constant")
+    wanted = F.conv2d(whole, weight, bias, stride)
     towards = torch.randn_like(wanted)
     wanted.backward(towards)
 
@@ -106,12 +106,11 @@ def means(meter: Meter) -> dict[str, Any]:
     ids = names[torch.randint(0, len(names), (2, 1, 40, 56))]
     values = torch.randn(2, 3, 40, 56)
     plain = values.double().requires_grad_()
-    wanted = torch.zeros_like(plain)
-    for b in range(2):
-        for name in names:
-            inside = ids[b, 0] == name
-            mean = (plain[b] * inside).sum((1, 2)) / inside.sum()
-            wanted = wanted + torch.where(inside, mean[:, None, None], 0.0) * F.one_hot(torch.tensor(b), 2)[:, None, None, None]
+    samples = []
+    for sample, own_ids in zip(plain, ids[:, 0], strict=True):
+        regions = [own_ids == name for name in names]
+        samples.append(sum(((sample * at).sum((1, 2)) / at.sum())[:, None, None] * at for at in regions))
+    wanted = torch.stack(samples)
     towards = torch.randn_like(plain)
     wanted.backward(towards)
     own = values.to(meter.device).requires_grad_()
@@ -160,6 +159,6 @@ def parity(case: Scenes, variant: Variant, limit: float) -> dict[str, Any]:
         found = {name: float(value) for name, value in ours.run().items()}
     with Variant("fp32").flags(case.device):
         wanted = {name: float(value) for name, value in theirs.run().items()}
-    pairs = {name: (weight * found[name], wanted[other]) for name, (other, weight) in TERMS.items()}
+    pairs = {name: (weight * found[name], wanted[other]) for name, (other, weight) in NAMES.items()}
     pairs["d/real_or_fake"] = found["d/real_or_fake"], wanted["D_fake"] + wanted["D_real"]
     return judged({name: rounded(abs(mine - other) / abs(other)) for name, (mine, other) in pairs.items()}, limit)

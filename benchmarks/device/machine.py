@@ -24,8 +24,8 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         of = torch.cuda.get_device_properties(device)
-        found |= {"device": of.name, "processors": of.multi_processor_count, "memory_gb": round(of.total_memory / 1e9, 1)}
-        found["driver"] = driver()
+        found |= {"device": of.name, "processors": of.multi_processor_count, "driver": driver()}
+        found["memory_gb"] = round(of.total_memory / 1e9, 1)
     return found
 
 

@@ -66,6 +66,10 @@ class Meter:
         """Return bytes on the device."""
         return torch.cuda.memory_allocated() if self.cuda else 0
 
+    def reserved(self) -> int:
+        """Return bytes that are kept from others on the device."""
+        return torch.cuda.memory_reserved() if self.cuda else 0
+
     def warm_up(self, work: Work, count: int = WARM_UP) -> None:
         """Run some steps that are not measured."""
         with work.flags():

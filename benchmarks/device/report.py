@@ -108,6 +108,5 @@ class Report:
 
 def told(figures: Mapping[str, Any]) -> str:
     """Return the figures of a row in a line."""
-    return "  ".join(
-        f"{name} {value}" for name, value in figures.items() if isinstance(value, int | float | str) and "_q" not in name
-    )[:240]
+    shown = {k: v for k, v in figures.items() if isinstance(v, int | float | str) and "_q" not in k}
+    return "  ".join(f"{name} {value}" for name, value in shown.items())[:240]

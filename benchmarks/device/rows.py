@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.device.cases import Case, Scenes, Variant, capturable, flags
-from benchmarks.device.meter import WARM_UP, Meter, Work, quartiles, rounded
+from benchmarks.device.meter import WARM_UP, Meter, Work, rounded
 from i2i_pix2pixhd.scene import whole_scene
 
 # What the device can do.
@@ -72,7 +72,7 @@ def details(meter: Meter, work: Work) -> dict[str, Any]:
     return found
 
 
-def quality(case: Case, variant: Variant, steps: int) -> dict[str, Any]:
+def quality(case: Case, variant: Variant) -> dict[str, Any]:
     """Return how far the losses are from those in float32 from the same weights on the same batches, term by term.
 
     ``mean``: relative difference, mean over the steps; ``first`` and ``last``: of those steps.
@@ -81,7 +81,7 @@ def quality(case: Case, variant: Variant, steps: int) -> dict[str, Any]:
     def losses(of: Variant) -> tuple[list[str], Any]:
         work, found = case.ours(of), []
         with work.flags():
-            for number in range(steps):
+            for number in range(len(case.batches)):
                 case.seed(number)  # of what is drawn in the step
                 metrics = work.run(number)
                 found.append(torch.stack([value.double() for value in metrics.values()]))
@@ -94,7 +94,7 @@ def quality(case: Case, variant: Variant, steps: int) -> dict[str, Any]:
     apart = np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-12)
     told = {name: rounded(value) for name, value in zip(names, apart.mean(0), strict=True)}
     ends = {"first": rounded(apart[0].max()), "last": rounded(apart[-1].max())}
-    return {"steps": steps, "finite": bool(np.isfinite(found).all()), **ends, "mean": told}
+    return {"steps": len(case.batches), "finite": bool(np.isfinite(found).all()), **ends, "mean": told}
 
 
 # A whole step as one CUDA graph.
@@ -119,20 +119,22 @@ def captured(meter: Meter, work: Work) -> tuple[Work, Mapping[str, Tensor]]:
 
 def graph_step(case: Case, variant: Variant) -> dict[str, Any]:
     """A replay of our step against theirs; whether replays go on training, and what the losses come to."""
-    meter = case.meter
+    meter, before = case.meter, case.meter.reserved()
     with capturable():
         work = case.ours(variant._replace(guarded=False))
         meter.warm_up(work, 1)  # in it the optimisers of later stages are built
     replay, losses = captured(meter, work)
+    meter.clear()
+    held = rounded((meter.reserved() - before) / 1e9)
     seen = []
     for _ in range(4):
         replay.run()
         meter.finish()
         seen.append([float(value) for value in losses.values()])
-    found = meter.compare(case.reference, replay) | details(meter, replay)
-    found.pop("tflop", None)
+    found = meter.compare(case.reference, replay) | meter.launches(replay)
     return {
         **found,
+        "held_gb": held,  # weights, optimisers and all that the graph needs
         "replays_differ": len({tuple(values) for values in seen}) == len(seen),
         "losses": dict(zip(losses, map(rounded, seen[-1]), strict=True)),
         "losses_without_graph": without_graph(case, variant, 1 + (WARM_UP if meter.cuda else 1) + len(seen)),
@@ -170,15 +172,3 @@ def generation(case: Scenes, variant: Variant) -> dict[str, Any]:
 
     work = Work(make, lambda: variant.flags(meter.device), base)
     return meter.alone(work) | details(meter, work)
-
-
-def once(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a function that remembers what it made."""
-    made: list[Any] = []
-
-    def get() -> Any:
-        if not made:
-            made.append(function())
-        return made[0]
-
-    return get
