@@ -84,6 +84,8 @@ def measure(options: argparse.Namespace) -> int:
         return 1
     device = torch.device("cpu" if options.smoke else "cuda:0")
     meter = Meter(device, rounds=2, steps=1) if options.smoke else Meter(device)
+    if options.smoke:
+        torch.set_num_threads(1)  # several wait for each other most of the time where others compute, too
     report = Report(options.out, options.until)
     report.data["machine"] = machine(device)
     report.write()

@@ -6,7 +6,6 @@ for the base against itself: differences below that are noise.
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 import time
@@ -17,10 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
-
-PAYS = 1.3  # times as fast as in float32: less, and no target of bf16 can be held
 
 
 class Quartiles(NamedTuple):
@@ -51,15 +47,14 @@ def timed(work: Callable[[], object]) -> Clock:
 
 def compare(
     benchmark: BenchmarkFixture, base: Callable[[], object], ours: Callable[[], object], *, rounds: int, target: float,
-    least: float | None = None, precision: str = "fp32",
+    least: float | None = None,
 ) -> None:  # fmt: skip
     """Run base, ours, base, ours, ..., base; write how much faster ours is into ``benchmark.extra_info``.
 
     ``ratio_*``: CPU time of base / ours, where base is the mean of the runs before and after; ``wall_*``: the same of
     the wall clock; ``aa_*``: base / the next base, the noise. Fails where ``target`` is missed beyond doubt, by the
     upper quartile; where ``least`` is given, a target that is known to be missed is only printed, and ``least`` must be
-    reached. Targets of ``precision`` bf16 hold where the processor computes faster in it. With ``--benchmark-disable``
-    each runs once.
+    reached. With ``--benchmark-disable`` each runs once.
     """
     bases: list[Clock] = []
     mine: list[Clock] = []
@@ -79,23 +74,8 @@ def compare(
     record(benchmark, "aa", b[:-1, 0] / b[1:, 0])
     for name, times in (("base_cpu_s", b), ("ours_cpu_s", m)):
         benchmark.extra_info[name] = round(float(np.median(times[:, 0])), 4)
-    if precision == "bf16" and bf16_gain() < PAYS:
-        benchmark.extra_info["target"] = f"none: bf16 runs at {bf16_gain():.2g} x float32 here"
-        return
     benchmark.extra_info["target"] = f">= {target}"
     assert found.q3 >= (target if least is None else least)
-
-
-@functools.cache
-def bf16_gain() -> float:
-    """Return how much faster a convolution is in bf16 than in float32: below 1 on some processors that have it."""
-    x, weight = torch.randn(1, 256, 32, 32), torch.randn(256, 256, 3, 3)
-
-    def seconds(dtype: torch.dtype) -> float:
-        image, kernel = x.to(dtype), weight.to(dtype)
-        return min(timed(lambda: F.conv2d(image, kernel)).cpu for _ in range(5))
-
-    return seconds(torch.float32) / seconds(torch.bfloat16)
 
 
 def record(benchmark: BenchmarkFixture, name: str, values: Any, digits: int = 3) -> Quartiles:

@@ -128,6 +128,7 @@ PIX2PIXHD = {name: CYCLEGAN[name] for name in ("load_size", "flip", "serial", "m
     "perceptual_weight": "`lambda_feat`",
     "vgg": "none; always fetched",
     "vgg_checksum": "none",
+    "vgg_untrained": "none",
     "lr": "`lr`",
     "beta1": "`beta1`",
     "decay_start": "`niter` / (`niter` + `niter_decay`)",

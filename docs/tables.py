@@ -19,6 +19,7 @@ from typing import Any
 
 import attrs
 import authors
+import gpu_table
 
 from i2i.settings import RunSettings, flag
 from i2i_cyclegan.pix2pix.settings import Settings as Pix2PixSettings
@@ -161,15 +162,32 @@ def label(name: str) -> str:
 
 
 def machine(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say on what the benchmarks ran."""
+    """Say on what the benchmarks ran, and which of them elsewhere than the first."""
     if not benchmarks:
         return ["Nothing was measured yet."]
-    info = benchmarks[0]["extra_info"]
-    flags = ", ".join(info.get("flags", [])) or "no special instructions"
+    where: dict[str, dict[str, None]] = {}
+    for benchmark in benchmarks:
+        where.setdefault(machine_of(benchmark["extra_info"]), {})[label(benchmark["name"].partition("[")[0])] = None
+    first, *others = where
+    told = "".join(f" {', '.join(where[other])}: on {other}." for other in others)
     return [
-        f"Measured on {info.get('cores', '?')} cores ({flags}) with torch {info.get('torch', '?')}. Ratios are of CPU "
-        "time; noise is the same ratio of the plain code against itself."
+        f"Measured on {first}.{told} Ratios are of CPU time; noise is the same ratio of the plain code against itself."
     ]
+
+
+def machine_of(info: Mapping[str, Any]) -> str:
+    """Return the machine of a benchmark."""
+    flags = ", ".join(info.get("flags", [])) or "no special instructions"
+    name = f"{info['processor']}: " if info.get("processor") else ""
+    return f"{info.get('cores', '?')} cores ({name}{flags}) with torch {info.get('torch', '?')}"
+
+
+def benchmarks_gpu() -> list[str]:
+    """Return a row for each way to compute each step on a GPU."""
+    found = read("h200.json")
+    if found is None:
+        return [*table(gpu_table.HEAD, [[NOT_MEASURED] * len(gpu_table.HEAD)]), "", "Nothing was measured yet."]
+    return [*table(gpu_table.HEAD, gpu_table.rows(found)), "", gpu_table.machine(found)]
 
 
 def evidence_demo(name: str = "cyclegan") -> list[str]:
@@ -313,6 +331,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "pix2pixhd-settings": functools.partial(recipe_settings, Pix2PixHDSettings, authors.PIX2PIXHD),
     "singan-settings": functools.partial(recipe_settings, SinGanSettings, authors.SINGAN),
     "benchmarks-cpu": benchmarks_cpu,
+    "benchmarks-gpu": benchmarks_gpu,
     "evidence-demo": evidence_demo,
     "evidence-demo-pix2pix": functools.partial(evidence_demo, "pix2pix"),
     "evidence-kills": evidence_kills,

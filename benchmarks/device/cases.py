@@ -121,6 +121,7 @@ class Case:
             with self.device:
                 run = self.theirs()
             self._reference = Work(run, lambda: flags(self.device), base)
+            self.meter.warm_up(self._reference, 1)  # what it keeps is there before the memory of ours is counted
         return self._reference
 
     def ours(self, variant: Variant) -> Work:
@@ -226,7 +227,7 @@ class Images(Case):
     def __init__(self, meter: Meter, size: int, batch: int, *, small: bool) -> None:
         super().__init__(meter)
         self.size, self.batch = size, batch
-        sizes = {"base_width": 4, "discriminator_width": 4, "blocks": 1} if small else {"blocks": 9}
+        sizes: dict[str, Any] = {"base_width": 4, "discriminator_width": 4, "blocks": 1} if small else {"blocks": 9}
         self.settings = CycleSettings(crop_size=size, load_size=size, **sizes)
 
     def drawn(self) -> Any:

@@ -46,13 +46,18 @@ def plan(meter: Meter, report: Report, *, smoke: bool) -> Iterator[Row]:
         report: what was measured so far.
         smoke: tiny sizes.
     """
-    yield from ceilings(meter, smoke)
-    yield from correctness(meter, smoke)
     cases = Cases(meter)
-    for name, make, seconds, more in steps(meter, smoke):
-        yield from step_rows(cases, report, name, make, seconds, more)
-    yield from generated(meter, smoke)
-    yield from graphs(meter, smoke)
+    yield from ceilings(meter, smoke)
+    yield from correctness(meter, cases, smoke)
+    for name, make, seconds, large in steps(meter, smoke):
+        yield from step_rows(cases, name, make, seconds)
+        if not large:
+            yield tuned(cases, report, name, make, 2 * seconds)
+    yield from generated(meter, cases, smoke)
+    yield from graphs(meter, cases, smoke)
+    for name, make, seconds, large in steps(meter, smoke):
+        if large:  # the search takes long there
+            yield tuned(cases, report, name, make, 4 * seconds)
 
 
 def ceilings(meter: Meter, smoke: bool) -> Iterator[Row]:
@@ -64,7 +69,7 @@ def ceilings(meter: Meter, smoke: bool) -> Iterator[Row]:
     yield Row("ceiling", "product 8192^3", "fp32", 5, partial(product, torch.float32))
 
 
-def correctness(meter: Meter, smoke: bool) -> Iterator[Row]:
+def correctness(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
     for kernel, stride, mode in ((7, 1, "reflect"), (4, 2, "zeros")):
         for name, policy in (
             ("fp32", Laid("fp32")), ("tf32", Laid("tf32")), ("bf16", Laid("bf16")),
@@ -76,12 +81,11 @@ def correctness(meter: Meter, smoke: bool) -> Iterator[Row]:
     yield Row("check", "boundaries", "", 3, partial(checks.edges, meter))
     yield Row("check", "means over instances", "fp32", 3, partial(checks.means, meter))
     height, width = (32, 64) if smoke else (256, 512)
-    cases = Cases(meter)
     for stage in ("global", "joint"):
         joint = stage == "joint"
         make = partial(Scenes, meter, height, width, joint=joint, small=smoke)
         for precision, limit in (("fp32", 1e-3), ("bf16", 0.05)):
-            measure = partial(cases.use, stage, make, checks.parity, Variant(precision), limit)  # type: ignore[arg-type]
+            measure = partial(cases.use, f"small {stage}", make, checks.parity, Variant(precision), limit)  # type: ignore[arg-type]
             yield Row("check", f"losses are the authors', pix2pixHD {stage}", precision, 10, measure)
     small: dict[str, Callable[[], Case]] = {
         "pix2pixHD global, styles": partial(Scenes, meter, 32, 64, joint=False, small=True, styles=True),
@@ -92,37 +96,39 @@ def correctness(meter: Meter, smoke: bool) -> Iterator[Row]:
     for name, make in small.items():
         for variant in (Variant("fp32", guarded=False), Variant("bf16", guarded=False), Variant("bf16")):
             told = f"{variant.precision}, {'guarded' if variant.guarded else 'not guarded'}"
-            measure = partial(cases.use, name, make, checks.unsynchronised, variant)  # type: ignore[arg-type]
+            measure = partial(cases.use, f"small {name}", make, checks.unsynchronised, variant)  # type: ignore[arg-type]
             yield Row("check", f"host never waits, {name}", told, 4, measure)
 
 
 def steps(meter: Meter, smoke: bool) -> Iterator[tuple[str, Callable[[], Case], float, bool]]:
-    """Yield the steps: name, how to make it, seconds that a row takes, and whether layouts and recomputing matter."""
+    """Yield the steps: name, how to make it, seconds that a row takes, and whether it is a large one."""
     one, two, side = ((32, 64), (32, 64), 32) if smoke else ((512, 1024), (1024, 2048), 256)
     scenes = partial(Scenes, meter, small=smoke)
-    yield "pix2pixHD global 1024x512", partial(scenes, *one, joint=False), 8, True
+    yield "pix2pixHD global 1024x512", partial(scenes, *one, joint=False), 8, False
     yield "pix2pixHD joint 2048x1024", partial(scenes, *two, joint=True), 15, True
-    yield "CycleGAN 256, batch 1", partial(Images, meter, side, 1, small=smoke), 6, True
+    yield "CycleGAN 256, batch 1", partial(Images, meter, side, 1, small=smoke), 6, False
     yield "CycleGAN 256, batch 8", partial(Images, meter, side, 2 if smoke else 8, small=smoke), 10, True
     for scale in (4, 7, 8):
         yield f"SinGAN scale {scale}", partial(Photograph, meter, scale, small=smoke), 6, False
 
 
-def step_rows(
-    cases: Cases, report: Report, name: str, make: Callable[[], Case], seconds: float, more: bool
-) -> Iterator[Row]:
+def step_rows(cases: Cases, name: str, make: Callable[[], Case], seconds: float) -> Iterator[Row]:
     use = partial(cases.use, name, make)
     yield Row("step", name, "reference", seconds, partial(use, rows.reference_step))
-    chosen = {key: variant for key, variant in VARIANTS.items() if more or variant.last is None}
-    for key, variant in chosen.items():
-        yield Row("step", name, key, seconds, partial(use, rows.our_step, variant))
-    yield Row("step", name, "fastest, cudnn.benchmark", 2 * seconds, partial(fastest, use, report, name))
+    for key, variant in VARIANTS.items():
+        if variant.last is None or not name.startswith("SinGAN"):  # whose weights are always channels-last
+            yield Row("step", name, key, seconds, partial(use, rows.our_step, variant))
     for key in ("bf16", "tf32"):
         yield Row("quality", name, key, seconds, partial(use, rows.quality, VARIANTS[key]))
     if name.startswith("pix2pixHD"):
         for key in ("fp32", "bf16"):
             variant = VARIANTS[key]._replace(recompute=True)
             yield Row("memory", name, f"{key}, recompute", seconds, partial(use, rows.our_memory, variant))
+
+
+def tuned(cases: Cases, report: Report, name: str, make: Callable[[], Case], seconds: float) -> Row:
+    use = partial(cases.use, name, make)
+    return Row("step", name, "fastest, cudnn.benchmark", seconds, partial(fastest, use, report, name))
 
 
 def fastest(use: Callable[..., Any], report: Report, name: str) -> dict[str, Any]:
@@ -132,20 +138,20 @@ def fastest(use: Callable[..., Any], report: Report, name: str) -> dict[str, Any
     return {"of": key, **use(rows.our_step, VARIANTS[key]._replace(tuned=True))}
 
 
-def generated(meter: Meter, smoke: bool) -> Iterator[Row]:
-    cases = Cases(meter)
+def generated(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
     height, width = (32, 64) if smoke else (1024, 2048)
     make = partial(Scenes, meter, height, width, joint=True, small=smoke, perceptual=False)
     for key, variant in VARIANTS.items():
-        yield Row("generation", "pix2pixHD 2048x1024", key, 5, partial(cases.use, 0, make, rows.generation, variant))
+        measure = partial(cases.use, "generation", make, rows.generation, variant)
+        yield Row("generation", "pix2pixHD 2048x1024", key, 5, measure)
 
 
-def graphs(meter: Meter, smoke: bool) -> Iterator[Row]:
+def graphs(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
     """Yield trials of a whole step as one CUDA graph; CycleGAN without its pool, which is drawn from on the host."""
-    cases = Cases(meter)
-    no_pool = {"pool_size": 0}
-    for name, make, seconds, _ in steps(meter, smoke):
-        changes = no_pool if name.startswith("CycleGAN") else {}
+    made = {name: make for name, make, _, _ in steps(meter, smoke)}
+    names = ("SinGAN scale 4", "CycleGAN 256, batch 1", "pix2pixHD global 1024x512", "SinGAN scale 7", "SinGAN scale 8")
+    for name in names:
+        changes = {"pool_size": 0} if name.startswith("CycleGAN") else {}
         for key in ("bf16", "tf32"):
-            variant = VARIANTS[key]._replace(changes=changes)
-            yield Row("graph", name, key, 2 * seconds, partial(cases.use, name, make, rows.graph_step, variant))
+            measure = partial(cases.use, name, made[name], rows.graph_step, VARIANTS[key]._replace(changes=changes))
+            yield Row("graph", name, key, 12, measure)

@@ -75,7 +75,8 @@ def details(meter: Meter, work: Work) -> dict[str, Any]:
 def quality(case: Case, variant: Variant) -> dict[str, Any]:
     """Return how far the losses are from those in float32 from the same weights on the same batches, term by term.
 
-    ``mean``: relative difference, mean over the steps; ``first`` and ``last``: of those steps.
+    ``mean``: their mean difference over the steps, by their mean size; ``first`` and ``last``: the largest relative
+    difference in those steps.
     """
 
     def losses(of: Variant) -> tuple[list[str], Any]:
@@ -91,9 +92,9 @@ def quality(case: Case, variant: Variant) -> dict[str, Any]:
     names, wanted = losses(Variant("fp32"))
     case.meter.clear()
     _, found = losses(variant)
-    apart = np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-12)
-    told = {name: rounded(value) for name, value in zip(names, apart.mean(0), strict=True)}
-    ends = {"first": rounded(apart[0].max()), "last": rounded(apart[-1].max())}
+    apart, size = np.abs(found - wanted), np.maximum(np.abs(wanted), 1e-12)
+    told = {name: rounded(value) for name, value in zip(names, apart.mean(0) / size.mean(0), strict=True)}
+    ends = {"first": rounded((apart / size)[0].max()), "last": rounded((apart / size)[-1].max())}
     return {"steps": len(case.batches), "finite": bool(np.isfinite(found).all()), **ends, "mean": told}
 
 
@@ -119,7 +120,9 @@ def captured(meter: Meter, work: Work) -> tuple[Work, Mapping[str, Tensor]]:
 
 def graph_step(case: Case, variant: Variant) -> dict[str, Any]:
     """A replay of our step against theirs; whether replays go on training, and what the losses come to."""
-    meter, before = case.meter, case.meter.reserved()
+    meter, theirs = case.meter, case.reference  # which is there before the memory of ours is counted
+    meter.clear()
+    before = meter.reserved()
     with capturable():
         work = case.ours(variant._replace(guarded=False))
         meter.warm_up(work, 1)  # in it the optimisers of later stages are built
@@ -131,7 +134,7 @@ def graph_step(case: Case, variant: Variant) -> dict[str, Any]:
         replay.run()
         meter.finish()
         seen.append([float(value) for value in losses.values()])
-    found = meter.compare(case.reference, replay) | meter.launches(replay)
+    found = meter.compare(theirs, replay) | meter.launches(replay)
     return {
         **found,
         "held_gb": held,  # weights, optimisers and all that the graph needs

@@ -363,6 +363,30 @@ def test_neither_a_folder_nor_on_the_hub(tmp_path, monkeypatch) -> None:
     assert "or a Hub id such as owner/name" in refusal(load, "no/such/folder")
 
 
+def test_what_plugins_keep_beside_the_weights_is_fetched_too(saved, tmp_path, monkeypatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.utils import filter_repo_objects
+
+    for name in ("styles.safetensors", "sample.png", "checkpoints/model.safetensors", "old/config.json"):
+        (saved / name).parent.mkdir(exist_ok=True)
+        (saved / name).write_bytes(b"beside")
+
+    def fetched(repository: str, **patterns: list[str]) -> str:
+        assert repository == "owner/name"
+        there = [str(path.relative_to(saved)) for path in saved.rglob("*") if path.is_file()]
+        for name in filter_repo_objects(there, **patterns):
+            (tmp_path / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "cache" / name).write_bytes((saved / name).read_bytes())
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
+    folder = Path(describe("owner/name")["folder"])
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+        "config.json", "model.safetensors", "styles.safetensors"
+    }  # fmt: skip
+    assert (folder / "styles.safetensors").read_bytes() == b"beside"
+
+
 def test_other_things_are_not_written_over(tmp_path) -> None:
     (tmp_path / "README.md").write_text("mine")
     assert (

@@ -54,6 +54,51 @@ def test_figures_come_from_the_results(tables, tmp_path, monkeypatch):
     assert not any("wall" in line for line in lines)
 
 
+def test_rows_from_another_machine_are_named(tables):
+    def benchmark(name: str, processor: str) -> dict[str, object]:
+        return {"name": name, "extra_info": {"torch": "2.14.1", "cores": 2, "flags": ["avx2"], "processor": processor}}
+
+    names = ("test_a[1]", "test_a[2]", "test_b_c[1]", "test_b_c[2]")
+    measured = [benchmark(name, "One" if "a" in name else "Two") for name in names]
+    assert tables.machine(measured[:2])[0].startswith("Measured on 2 cores (One: avx2) with torch 2.14.1. Ratios")
+    assert " b c: on 2 cores (Two: avx2) with torch 2.14.1. Ratios" in tables.machine(measured)[0]
+
+
+def test_figures_of_a_gpu(tables, tmp_path, monkeypatch):
+    def row(group: str, variant: str, status: str = "ok", **figures: object) -> dict[str, object]:
+        return {"group": group, "name": "net", "variant": variant, "status": status, **figures}
+
+    timed = {"ms_median": 10.0, "ratio_q1": 1.9, "ratio_median": 2.0, "aa_q1": 0.99, "aa_q3": 1.01}
+    rows = [
+        row("ceiling", "bf16", tflop_per_s=800.0),
+        row("ceiling", "tf32", tflop_per_s=400.0),
+        row("check", "a", passed=True),
+        row("check", "b", passed=False),
+        row("check", "c", "error"),
+        row("step", "reference", ms_median=20.0, memory_gb=3.5, launches=700, tflop=2.0),
+        row("step", "bf16", **timed, memory_gb=2.5, launches=300, tflop=2.0),
+        row("step", "bf16, channels first", "no time"),
+        row("step", "fastest, cudnn.benchmark", of="bf16", **timed, memory_gb=2.5, launches=300, tflop=2.0),
+        row("quality", "bf16", mean={"g/adv": 0.001, "g/cycle": 0.0125}),
+        row("memory", "bf16, recompute", ms_median=12.0, memory_gb=1.5),
+        row("graph", "bf16", "error", error="capture"),
+    ]
+    machine = {"device": "NVIDIA H200", "torch": "2.11.0", "cuda": "13.0", "cudnn": 91900}
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert "not measured" in tables.benchmarks_gpu()[2]
+    (tmp_path / "h200.json").write_text(json.dumps({"machine": machine, "rows": rows}))
+    found = tables.benchmarks_gpu()
+    assert found[2:-2] == [
+        "| net | reference | 20.0 |  |  |  | 25% | 3.5 GB | 700 |  |",
+        "| net | bf16 | 10.0 | 1.9 | 2.0 | 0.99 to 1.01 | 25% | 2.5 GB | 300 | 1.2% |",
+        "| net | bf16, channels first | not measured |  |  |  |  |  |  |  |",
+        "| net | bf16, cudnn.benchmark | 10.0 | 1.9 | 2.0 | 0.99 to 1.01 | 25% | 2.5 GB | 300 |  |",
+        "| net | bf16, one CUDA graph | failed |  |  |  |  |  |  |  |",
+    ]
+    assert found[-1].startswith("Measured on NVIDIA H200 with torch 2.11.0, CUDA 13.0, cuDNN 91900.")
+    assert found[-1].endswith("1 of 3 checks of what it computes were passed.")
+
+
 def test_what_was_not_measured_is_said(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     unmeasured = ("evidence_demo", "evidence_kills", "evidence_ablation", "evidence_remedies")

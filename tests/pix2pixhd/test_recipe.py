@@ -112,13 +112,31 @@ def test_a_finished_global_model_is_enhanced_later(make_scenes, tmp_path, capsys
     capsys.readouterr()
     assert main([*later[:-3], str(tmp_path / "x"), "--from", str(out), "--steps", "1", *FLAGS]) == 2
     assert "has an enhancer already" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_began_with_a_model_goes_on_without_it(make_scenes, tmp_path) -> None:
+    data, small = make_scenes(), {**SMALL, "steps": (2,)}
+    train("pix2pixhd", Settings(**small, stages="global", styles=True), run_settings(data, tmp_path / "global"))
+    settings = Settings(**small, styles=True, from_=str(tmp_path / "global"))
+    whole = train("pix2pixhd", settings, run_settings(data, tmp_path / "whole", average=0.5))
+    run = run_settings(data, tmp_path / "cut", average=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        _train_until(1, settings, run)
+    shutil.rmtree(tmp_path / "global")
+    again = train("pix2pixhd", settings, attrs.evolve(run, resume=True))
+    for nets in ("nets", "average"):
+        pairs = zip(
+            getattr(whole, nets).current.G.parameters(), getattr(again, nets).current.G.parameters(), strict=True
+        )
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_from_a_run_begins_with_its_nets(make_scenes, tmp_path) -> None:
     data = make_scenes()
     small = {**SMALL, "steps": (1,)}
     source = train("pix2pixhd", Settings(**small, stages="global"), run_settings(data, tmp_path / "global"))
-    settings = Settings(**small, from_=tmp_path / "global")
+    settings = Settings(**small, from_=str(tmp_path / "global"))
     recipe = build(settings, run_settings(data, tmp_path / "later"))
     state = recipe.step.init(None, i2i.Policy(), None)
     nets = recipe.step.nets(None, state).current
@@ -136,12 +154,14 @@ def test_from_says_what_does_not_fit(make_scenes, tmp_path) -> None:
     train("pix2pixhd", Settings(**{**SMALL, "steps": (1,)}, stages="global"), run_settings(data, tmp_path / "global"))
     run = run_settings(data, tmp_path / "later")
     for changes, message in (
-        ({"labels": 6}, "has labels 5, but the settings of this run say 6"),
-        ({"instances": False}, "has boundaries True"),
-        ({"styles": True}, "has features 0"),
+        ({"labels": 6}, "was trained with --labels 5, but this run has --labels 6; give those of the model"),
+        ({"instances": False}, "with --instances, but this run has --no-instances"),
+        ({"styles": True}, "with --no-styles, but this run has --styles"),
+        ({"base_width": 8, "downs": 2}, "with --base-width 4 --downs 1, but this run has --base-width 8 --downs 2"),
+        ({"upsampling": "resize"}, "with --upsampling transposed"),
     ):
         with pytest.raises(ModelError, match=message):
-            build(Settings(**{**SMALL, "steps": (1,), **changes}, from_=tmp_path / "global"), run)
+            build(Settings(**{**SMALL, "steps": (1,), **changes}, from_=str(tmp_path / "global")), run)
 
 
 def test_epochs_count_scenes(make_scenes, tmp_path) -> None:
@@ -160,7 +180,8 @@ def test_previews_show_the_stage_as_it_is_trained(make_scenes, tmp_path) -> None
         assert list(shown) == ["scene", "made", "real"]
         assert {tuple(images.shape) for images in shown.values()} == {(3, 3, *size)}
         made, real = recipe.evaluation.results(run.nets, batch)[""]
-        assert made.shape == real.shape == (3, 3, *size)
+        assert made.shape == (3, 3, 16, 24)  # whatever the stage: its figures are compared with those of others
+        assert torch.equal(real, batch.image)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +190,8 @@ def test_previews_show_the_stage_as_it_is_trained(make_scenes, tmp_path) -> None
         ({"labels": 3}, None, r"has class id \d, but there are 3 classes \(0 to 2\); use --labels 5"),
         ({}, "train_inst", "--no-instances"),
         ({}, "train_label/1.png", "1"),
-        ({"vgg": "nowhere.pth", "perceptual": True}, None, "nowhere.pth: no such file"),
+        ({"vgg": Path("nowhere.pth"), "perceptual": True}, None, "nowhere.pth: no such file"),
+        ({"vgg_untrained": True, "perceptual": True}, None, "need at least 32 pixels each way"),
         ({"channels_b": 2, "perceptual": True}, None, "not 2 channels; use --no-perceptual"),
     ],
 )
@@ -182,6 +204,19 @@ def test_bad_data_are_found_before_anything_is_written(
     with pytest.raises((DataError, ModelError, SettingsError), match=message):
         train("pix2pixhd", Settings(**{**SMALL, **changes}), run_settings(data, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("downs", "encoder_downs", "multiple"), [(1, 2, 8), (3, 1, 16), (1, 3, 16)])
+def test_scenes_suit_every_net_of_every_stage(
+    make_scenes, tmp_path, downs: int, encoder_downs: int, multiple: int
+) -> None:
+    """Also at half the size, which the global network and the encoder see first."""
+    data = make_scenes(size=(75, 53), count=1)
+    changes = {"downs": downs, "encoder_downs": encoder_downs, "load_size": 75, "steps": (1,)}
+    recipe = build(Settings(**{**SMALL, **changes}, styles=True), run_settings(data, tmp_path / "run"))
+    height, width = next(iter(recipe.data())).image.shape[-2:]
+    assert (height % multiple, width % multiple) == (0, 0)
+    fit(recipe.step, None, recipe.data(), device="cpu")
 
 
 def test_labels_in_colours_travel_with_the_model(make_scenes, tmp_path) -> None:

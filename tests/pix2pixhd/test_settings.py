@@ -28,7 +28,7 @@ def test_the_defaults_are_those_of_the_authors() -> None:
     [
         (Settings(), ("global", "enhancer", "joint"), (2000, 100, 900), (2, 3, 3)),
         (Settings(stages="global"), ("global",), (2000,), (2,)),
-        (Settings(from_=Path("model")), ("enhancer", "joint"), (100, 900), (3, 3)),
+        (Settings(from_="model"), ("enhancer", "joint"), (100, 900), (3, 3)),
         (Settings(steps=(5,)), ("global", "enhancer", "joint"), (5, 5, 5), (2, 3, 3)),
         (Settings(steps=(5, 6, 7), epochs=(1,)), ("global", "enhancer", "joint"), (5, 6, 7), (2, 3, 3)),
         (Settings(epochs=(1, 2, 3)), ("global", "enhancer", "joint"), (10, 20, 30), (2, 3, 3)),
@@ -45,7 +45,7 @@ def test_stages(settings: Settings, names: Any, lengths: Any, scales: Any) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"from_": Path("m"), "stages": "global"}, "leave one out"),
+        ({"from_": "m", "stages": "global"}, "leave one out"),
         ({"steps": (1, 2)}, r"steps \(=1 2\) must be one number, or one for each stage: global enhancer joint"),
         ({"epochs": (1, 2), "stages": "global"}, r"epochs \(=1 2\) must be one number, or one for each stage: global"),
         ({"steps": (0,)}, r"steps \(=0\) must be 1 or more"),
@@ -53,6 +53,8 @@ def test_stages(settings: Settings, names: Any, lengths: Any, scales: Any) -> No
         ({"styles": True, "labels": 0, "instances": False}, "styles belong to objects"),
         ({"base_width": 3}, r"base_width \(=3\) must be even"),
         ({"labels": -1}, "labels"),
+        ({"vgg_checksum": ""}, r"vgg_checksum \(=\) must be the first 8 to 64 digits"),
+        ({"vgg": Path("v"), "vgg_untrained": True}, "leave one out"),
     ],
 )
 def test_settings_at_odds(changes: dict[str, Any], message: str) -> None:

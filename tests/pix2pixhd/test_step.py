@@ -6,20 +6,30 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
 from benchmarks.reference.plain import dead
+from i2i.average import Average
 from i2i.checkpoint import snapshot
 from i2i.engine import fit
-from i2i.errors import ModelError
 from i2i.policy import Policy, Turn
 from i2i.values import Instanced, Labelled
+from i2i_pix2pixhd.finished import Finished
 from i2i_pix2pixhd.settings import Settings
-from i2i_pix2pixhd.step import Channels, half_size, learning_rate, make_step, new_model, take_over
+from i2i_pix2pixhd.step import (
+    Channels,
+    half_size,
+    learning_rate,
+    make_step,
+    new_discriminator,
+    new_model,
+    take_over,
+)
 from i2i_pix2pixhd.vgg import Vgg19
 
 SIZE = (32, 48)
@@ -246,7 +256,7 @@ def test_rates() -> None:
     assert rates[2] == pytest.approx([1.0] * 6 + [(20 - now) / 10 for now in range(10, 20)])
     alone = Settings(lr=1.0, stages="global", decay_start=0.25)
     assert [learning_rate(alone, (4,), 0)(now) for now in range(4)] == pytest.approx([1, 1, 2 / 3, 1 / 3])
-    later = Settings(lr=1.0, from_=attrs.fields_dict(Settings)["from_"].default or "model")  # type: ignore[arg-type]
+    later = Settings(lr=1.0, from_="model")
     assert [learning_rate(later, (2, 2), 1)(now) for now in range(2)] == pytest.approx([1, 1 / 2])
 
 
@@ -300,15 +310,19 @@ def test_nothing_of_the_global_network_is_there_twice() -> None:
     assert all(id(p) in of_the_global for p in stages.current.G.encoder.parameters())
 
 
-def test_half_size() -> None:
-    (scene,) = scenes(1)
+def test_half_size_is_pillows() -> None:
+    """Nearest neighbours for ids, antialiased bicubic for colours, as files would be resized."""
+    (scene,) = scenes(1, torch.float32)
     half = half_size(scene)
-    assert torch.equal(half.labels, scene.labels[:, :, 1::2, 1::2])
-    assert torch.equal(half.instances, scene.instances[:, :, 1::2, 1::2])
-    assert half.image.shape == (2, 3, 16, 24)
-    torch.testing.assert_close(half.image.mean((2, 3)), scene.image.mean((2, 3)), atol=0.02, rtol=0)
+    for ours, ids in ((half.labels, scene.labels), (half.instances, scene.instances)):
+        for sample in range(2):
+            wanted = Image.fromarray(ids[sample, 0].numpy()).resize((24, 16), Image.Resampling.NEAREST)
+            assert np.array_equal(ours[sample, 0].numpy(), np.asarray(wanted))
+    for channel in range(3):
+        wanted = Image.fromarray(scene.image[0, channel].numpy()).resize((24, 16), Image.Resampling.BICUBIC)
+        np.testing.assert_allclose(half.image[0, channel].numpy(), np.asarray(wanted).clip(-1, 1), atol=1e-5)
     plain = half_size(Labelled(scene.labels, scene.image * 0 + 0.5))
-    torch.testing.assert_close(plain.image, torch.full((2, 3, 16, 24), 0.5, dtype=torch.float64))
+    torch.testing.assert_close(plain.image, torch.full((2, 3, 16, 24), 0.5))
 
 
 def test_images_without_labels_and_in_grey() -> None:
@@ -319,30 +333,57 @@ def test_images_without_labels_and_in_grey() -> None:
     assert run.nets.current.G(batch.labels).image.shape == (1, 1, 32, 32)
 
 
-def test_discriminators_take_over_what_fits() -> None:
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [
+        (2, 3, {0: 0, 1: 1}),
+        (3, 3, {1: 0, 2: 1}),  # the coarsest one judged a resolution that is not judged any more
+        (1, 3, {0: 1}),
+        (1, 1, {0: 0}),
+    ],
+)
+def test_discriminators_go_on_at_their_resolution(before: int, now: int, kept: dict[int, int]) -> None:
     torch.manual_seed(0)
-    settings = Settings(**TINY)
-    step = make_step(settings, [1, 1, 1], RGB, None)
-    state = step.init(None, Policy(), None)
-    judge = step.nets(None, state).current.D
-    known = {
-        "scale0_layer0.0.bias": torch.full((4,), 7.0),
-        "scale1_layer0.0.bias": torch.zeros(9),
-        "other": torch.ones(1),
-    }
+    known = new_discriminator(
+        Settings(**TINY, stages="global", discriminator_scales=before), "global", RGB
+    ).state_dict()
+    judge = new_discriminator(Settings(**TINY, discriminator_scales=now), "joint", RGB)
     take_over(judge, known)
-    assert judge.state_dict()["scale0_layer0.0.bias"].tolist() == [7.0] * 4
+    own = judge.state_dict()
+    same = {
+        (old, new)
+        for old in range(before)
+        for new in range(now)
+        if torch.equal(known[f"scale{old}_layer1.0.weight"], own[f"scale{new}_layer1.0.weight"])
+    }
+    assert same == set(kept.items())
 
 
-def test_an_enhancer_needs_a_global_model() -> None:
-    settings = Settings(**TINY, from_="model")  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="an enhancer needs a finished global model"):
-        make_step(settings, [1, 1], RGB, None).init(None, Policy(), None)
+def test_an_enhancer_around_a_finished_model() -> None:
     torch.manual_seed(0)
-    model = new_model(Settings(**TINY), RGB, None)
-    step = make_step(settings, [1, 1], RGB, None, begin=lambda: (model, None))
-    run = fit(step, None, scenes(1, torch.float32), device="cpu")
-    enhanced = run.nets.current.G
-    again = make_step(settings, [1, 1], RGB, None, begin=lambda: (enhanced, None))
-    with pytest.raises(ModelError, match="has an enhancer already"):
-        again.init(None, Policy(), None)
+    small = Settings(**TINY)
+    source = Finished(new_model(small, RGB, None).state_dict(), None)
+    step = make_step(Settings(**TINY, from_="model", recompute=True), [1, 1], RGB, None, source=source)
+    nets = step.nets(None, step.init(None, Policy(), None)).current
+    own = nets.G.generator.state_dict()
+    shared = [key for key in own if key.startswith("model.")]
+    assert shared
+    assert all(torch.equal(own[key], source.model[f"generator.{key}"]) for key in shared)
+    assert nets.G.generator.spec.arguments["recompute"]
+
+
+def test_averages_of_finished_stages_stay() -> None:
+    """The enhanced model shares layers with the global one, whose average is that of its own stage."""
+    settings = Settings(**TINY, lr=1e-2)
+    step = make_step(settings, [2, 1, 2], RGB, None)
+    state, average, seen = step.init(None, Policy(), None), Average(0.5), []
+    for now, batch in enumerate(scenes(5, torch.float32)):
+        nets = step.nets(None, state)
+        state, _ = step.update(nets, state, batch, Turn(Policy(), now))
+        nets = step.nets(None, state)
+        used = average.follow(nets, step.trains(nets))
+        average.update()
+        first = used.finished[0] if used.finished else used.current
+        seen.append({name: value.clone() for name, value in first.G.state_dict().items()})
+    assert not all(torch.equal(seen[0][name], seen[1][name]) for name in seen[0])
+    assert all(torch.equal(seen[1][name], seen[4][name]) for name in seen[1])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from i2i.errors import ModelError, RunError, SettingsError
 from i2i_pix2pixhd import vgg
+from i2i_pix2pixhd.settings import Settings
 from i2i_pix2pixhd.vgg import check_channels, vgg19
 
 #: torchvision's vgg19: place of each convolution in ``features``, channels in and out, up to relu5_1
@@ -74,6 +75,20 @@ def test_features_are_those_of_the_file(file: Path, weights: dict[str, Tensor], 
     assert capsys.readouterr().out == f"VGG19: {file}, sha256 {sha256(file)[:16]}...\n"
 
 
+def test_file_and_checksum_are_those_of_torchvision() -> None:
+    from torchvision.models import VGG19_Weights
+
+    name = Path(VGG19_Weights.IMAGENET1K_V1.url).name
+    assert name == vgg.FILE
+    assert name == f"vgg19-{vgg.CHECKSUM}.pth"
+    assert Settings().vgg_checksum == vgg.CHECKSUM
+
+
+def test_the_smallest_image_gives_all_maps(file: Path) -> None:
+    net = vgg19(file, checksum=sha256(file))
+    assert [map.shape[-1] for map in net(torch.zeros(1, 3, vgg.SMALLEST, vgg.SMALLEST))] == [16, 8, 4, 2, 1]
+
+
 def test_it_counts_what_the_spec_counts() -> None:
     with torch.device("meta"):
         net = vgg.Vgg19()
@@ -88,7 +103,7 @@ def test_grey_images_are_shown_as_colour(file: Path) -> None:
 
 
 def test_a_file_of_another_checksum_is_refused(file: Path) -> None:
-    with pytest.raises(ModelError, match=r"has the sha256 .*, not dcbf9e9d.*--vgg-checksum " + sha256(file)[:8]):
+    with pytest.raises(ModelError, match=r"has the sha256 .*, not dcbb9e9d.*--vgg-checksum " + sha256(file)[:8]):
         vgg19(file)
 
 
@@ -99,6 +114,9 @@ def test_what_is_no_vgg_is_refused(tmp_path: Path, weights: dict[str, Tensor]) -
     save_file(short, tmp_path / "short.safetensors")
     with pytest.raises(ModelError, match=r"features\.28\.bias .* is missing.*take the weights of torchvision"):
         vgg19(tmp_path / "short.safetensors", checksum="")
+    save_file({"other": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match=r"holds no layer of VGG19: 1 entry: 'other' \[2\]"):
+        vgg19(tmp_path / "other.safetensors", checksum="")
 
 
 def test_torchvisions_cache_is_looked_into(
@@ -106,7 +124,7 @@ def test_torchvisions_cache_is_looked_into(
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
-    path = tmp_path / "checkpoints" / "vgg19-dcbf9e9d.pth"
+    path = tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth"
     torch.save(weights, path)
     assert len(vgg19(checksum=sha256(path))(torch.zeros(1, 3, 16, 16))) == 5
 
@@ -119,7 +137,7 @@ def test_what_cannot_be_fetched_is_told_with_what_to_do(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.__class__, "get_state_dict", fails)
-    with pytest.raises(RunError, match=r"cannot be fetched \(no route to host\); put vgg19-dcbf9e9d.pth into .*--vgg"):
+    with pytest.raises(RunError, match=r"cannot be fetched \(no route to host\); put vgg19-dcbb9e9d.pth into .*--vgg"):
         vgg19()
 
 

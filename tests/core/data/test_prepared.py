@@ -27,6 +27,13 @@ SMALL = ImageSettings(load_size=10, crop_size=8)
 NETS: dict[str, Any] = {"batch_size": 2, "multiple": 4, "smallest": {"downs": 4, "layers": 8}}
 
 
+@attrs.frozen
+class Halving(ImageSettings):
+    """Settings of nets that halve images; None: as often as they do by themselves."""
+
+    downs: int | None = None
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """``write("trainA", 3, 12, 10)``: a folder with three pictures of noise, 12 x 10; returns ``tmp_path``."""
@@ -83,21 +90,34 @@ def test_pairs_reach_paired_and_formats_follow_the_direction(write: Write, direc
 
 
 @pytest.mark.parametrize(
-    ("crop", "multiple", "smallest", "message"),
+    ("downs", "crop", "multiple", "smallest", "message"),
     [
-        (64, 256, {"downs": 256}, "use 256; or take fewer downs: --downs 6"),
-        (64, 256, {"downs": 512}, "use 256; or take fewer downs: --downs 5"),  # 6 downs need 128 pixels
-        (64, 256, {"layers": 256}, "use 256"),
-        (64, 96, {"downs": 96}, "use 96"),
+        (None, 64, 256, {"downs": 256}, "use 256; or take fewer downs: --downs 6"),
+        (8, 64, 256, {"downs": 256}, "use 256; or take fewer downs: --downs 6"),
+        (8, 64, 256, {"downs": 512}, "use 256; or take fewer downs: --downs 5"),  # 6 downs need 128 pixels
+        (8, 64, 256, {"layers": 256}, "use 256"),
+        (8, 64, 96, {"downs": 96}, "use 96"),
+        # Nets that halve once more than downs says.
+        (2, 60, 8, {"downs": 16}, "use 56 or 64; or take fewer downs: --downs 1"),
+        (3, 60, 16, {"downs": 32}, "use 48 or 64; or take fewer downs: --downs 1"),
+        (3, 56, 16, {"downs": 32}, "use 48 or 64; or take fewer downs: --downs 2"),
+        (1, 58, 4, {"downs": 8}, "use 56 or 60"),
+        (2, 58, 8, {"downs": 16}, "use 56 or 64"),  # even one down needs a multiple of 4
     ],
 )
 def test_the_number_of_downs_that_fits_is_offered(
-    crop: int, multiple: int, smallest: dict[str, int], message: str
+    downs: int | None, crop: int, multiple: int, smallest: dict[str, int], message: str
 ) -> None:
-    settings = attrs.evolve(SMALL, crop_size=crop, load_size=crop)
+    settings = Halving(crop_size=crop, load_size=crop, downs=downs)
     with pytest.raises(SettingsError) as caught:
         prepare(RunSettings(), settings, batch_size=1, multiple=multiple, smallest=smallest)
     assert str(caught.value) == f"crop_size (={crop}) must be a multiple of {multiple}; {message}"
+
+
+def test_settings_without_downs_are_offered_none() -> None:
+    with pytest.raises(SettingsError) as caught:
+        prepare(RunSettings(), attrs.evolve(SMALL, crop_size=6), **NETS)
+    assert str(caught.value) == "crop_size (=6) must be a multiple of 4; use 4 or 8"
 
 
 def test_how_images_with_both_sides_are_cut_is_said_once(write: Write, caplog: pytest.LogCaptureFixture) -> None:
@@ -230,10 +250,6 @@ def test_streams_of_files_with_both_sides(parquet: Parquet) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"crop_size": 6, "load_size": 6},
-            r"crop_size \(=6\) must be a multiple of 4; use 4 or 8; or take fewer downs: --downs 1$",
-        ),
         ({"crop_size": 5, "load_size": 6}, r"crop_size \(=5\) must be a multiple of 4; use 4 or 8$"),
         ({"crop_size": 4}, r"crop_size \(=4\) must be at least 8 for these nets; or take fewer layers"),
         ({"crop_size": 12}, r"crop_size \(=12\) is larger than load_size \(=10\)"),

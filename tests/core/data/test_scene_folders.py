@@ -89,6 +89,22 @@ def test_the_layout_of_the_authors(touch: Touch) -> None:
     assert scene_places(root, "held_out") == Places(root / "test_label", root / "test_inst", root / "test_img")
 
 
+def test_held_out_scenes_without_their_instance_maps(touch: Touch) -> None:
+    root = touch(*(f"{split}_{kind}/a.png" for split in ("train", "test") for kind in ("label", "inst", "img")))
+    (root / "test_inst/a.png").unlink()
+    (root / "test_inst").rmdir()
+    assert refusal(lambda: scene_places(root, "held_out")) == (
+        f"{root} has test_label and test_img, but no test_inst: the held-out scenes are incomplete; add test_inst, or "
+        "take test_img out of it to train without held-out scenes"
+    )
+    assert scene_places(root, "held_out", instances=False) == Places(root / "test_label", None, root / "test_img")
+    (root / "test_img").rename(root / "others")  # the remedy
+    assert scene_places(root, "held_out") is None
+    touch("testA/a.png", "testB/a.png")
+    said = refusal(lambda: scene_places(root, "held_out", classes=False))
+    assert said.startswith(f"{root} has testA and testB, but no test_inst: the held-out scenes are incomplete; ")
+
+
 @pytest.mark.parametrize("line", ["_", ""])
 def test_two_domains_without_classes(touch: Touch, line: str) -> None:
     root = touch(f"train{line}A/a.png", f"train{line}B/a.png", f"test{line}A/a.png", f"test{line}B/a.png")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from i2i.stages import Stages
 from i2i.step import modules_of
 from i2i.tree import tree_map
 
@@ -39,11 +40,13 @@ class Average:
         key = tuple(id(module) for module in (*modules_of(nets), *trained))
         if key != self._key:
             moving = {id(p) for module in trained for p in module.parameters()}
-            for net in modules_of(nets):
+            # A finished net may share layers with a current one; its own average stays as it is.
+            current = modules_of(nets.current if isinstance(nets, Stages) else nets)
+            for net in current:
                 if any(id(p) in moving for p in net.parameters()):
                     self._copy(net)
             self._key = key
-            self._pair(moving)
+            self._pair(moving, {id(net) for net in current})
         return tree_map(lambda leaf: self._copies[id(leaf)][1] if id(leaf) in self._copies else leaf, nets)
 
     def _copy(self, net: nn.Module) -> nn.Module:
@@ -51,10 +54,10 @@ class Average:
             self._copies[id(net)] = (net, copy.deepcopy(net).requires_grad_(False))
         return self._copies[id(net)][1]
 
-    def _pair(self, moving: set[int]) -> None:
+    def _pair(self, moving: set[int], current: set[int]) -> None:
         self._copy_buffers()  # whoever began the new stage may have run the nets of the last one
         self._pairs, self._buffers = ([], []), []
-        for net, twin in self._copies.values():
+        for net, twin in (both for key, both in self._copies.items() if key in current):
             both = zip(twin.parameters(), net.parameters(), strict=True)
             pairs = [(slow, original) for slow, original in both if id(original) in moving]
             self._pairs[0].extend(slow for slow, _ in pairs)

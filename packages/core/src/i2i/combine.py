@@ -35,8 +35,9 @@ def alternate(
             all nets are to be seen as they stood before any of them moved (pix2pixHD).
         **steps: the players by name, in the order in which they move.
 
-    With ``Policy.accumulate`` above 1 and players before the live one, the graphs of all micro-batches are alive at
-    once. A mistake that is found in one player at its first move undoes what the others moved before it.
+    With ``Policy.accumulate`` above 1, the graphs of all micro-batches are alive at once: of what is shared, where
+    players move before the live one; of what ``judge`` runs, until the others have moved. A mistake that is found in
+    one player at its first move undoes what the others moved before it.
 
     Raises:
         CompositionError: no player; ``live`` that names none, or the wrong one; ``judge`` without a live player who

@@ -234,7 +234,8 @@ def _folder(model: str | Path) -> Path:
             f"{model}: no such folder; to fetch models from the Hub: pip install huggingface_hub"
         ) from error
     try:
-        return Path(snapshot_download(model, allow_patterns=[CONFIG, *WEIGHTS]))
+        # Plugins keep tensors of theirs beside the weights; what lies in folders is no part of a model.
+        return Path(snapshot_download(model, allow_patterns=[CONFIG, "*.safetensors"], ignore_patterns=["*/*"]))
     except (OSError, ValueError) as error:  # the base classes of all that the Hub client raises
         quoted = str(error).partition("\n")[0] if str(error).startswith("Got: ") else str(error)
         said = re.sub(r"\.? \(Request ID[^)]*\)", "", " ".join(quoted.split()))

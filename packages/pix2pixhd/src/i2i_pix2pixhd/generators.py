@@ -244,13 +244,16 @@ def local_enhancer(
     return initialise(LocalEnhancer(model, parts, in_channels, out_channels, labels, multiple=multiple))
 
 
-def enhanced(generator: GlobalGenerator, *, local_blocks: int = 3, enhancers: int = 1) -> LocalEnhancer:
+def enhanced(
+    generator: GlobalGenerator, *, local_blocks: int = 3, enhancers: int = 1, recompute: bool | None = None
+) -> LocalEnhancer:
     """Make enhancers around a trained global network, which then works at a fraction of the resolution.
 
     Args:
         generator: made by `global_generator`; it stays as it is.
         local_blocks: residual blocks of each enhancer.
         enhancers: how many.
+        recompute: as of `global_generator`; as of the trained network when left out.
 
     Returns:
         A `LocalEnhancer` on the same device: newly initialised, but for the weights of the global network, which are
@@ -272,7 +275,7 @@ def enhanced(generator: GlobalGenerator, *, local_blocks: int = 3, enhancers: in
             f"enhanced() takes what global_generator() made; this {type(generator).__name__} was made otherwise"
         )
     at_least("enhancers", enhancers, 1, 8)
-    given = dict(spec.arguments)
+    given = dict(spec.arguments) | ({} if recompute is None else {"recompute": recompute})
     width, factor = given.pop("base_width"), 2**enhancers
     if width % factor:
         fitting = max(width // factor * factor, factor)

@@ -7,35 +7,32 @@ References:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import i2i
 import i2i.data
-from i2i import specs
-from i2i.checkpoint import latest, load_checkpoint
-from i2i.errors import ModelError, SettingsError
+from i2i.checkpoint import latest
+from i2i.errors import SettingsError
 from i2i.recipes import Evaluation, Recipe, Span
 from i2i.settings import RunSettings
-from i2i_pix2pixhd.files import load_model
+from i2i_pix2pixhd.finished import read_finished
 from i2i_pix2pixhd.scene import SceneGenerator
 from i2i_pix2pixhd.settings import Settings
 from i2i_pix2pixhd.step import (
     Channels,
-    Nets,
     Scene,
     half_size,
     make_step,
     new_discriminator,
     new_model,
     share,
-    take_over,
     with_enhancer,
 )
-from i2i_pix2pixhd.vgg import check_channels, vgg19
+from i2i_pix2pixhd.vgg import SMALLEST, UNTRAINED, check_channels, vgg19
 
 
 def build(settings: Settings, run: RunSettings) -> Recipe:
@@ -54,8 +51,11 @@ def build(settings: Settings, run: RunSettings) -> Recipe:
     features = None
     if settings.perceptual:
         check_channels(channels.image)
-        features = vgg19(settings.vgg, checksum=settings.vgg_checksum)
-    begin = None if settings.from_ is None else finished(settings, channels)
+        weights = UNTRAINED if settings.vgg_untrained else settings.vgg
+        features = vgg19(weights, checksum=settings.vgg_checksum)
+    resumed = run.resume and run.out is not None and latest(run.out) is not None
+    # What is resumed comes from its checkpoint: the model that it began with may be gone by then.
+    source = None if settings.from_ is None or resumed else read_finished(settings, channels)
     prepared = prepare(settings, run, channels)
     colours = prepared.palette()
     palette = None if settings.colours is None else colours
@@ -72,7 +72,7 @@ def build(settings: Settings, run: RunSettings) -> Recipe:
             model.reads = reads  # type: ignore[assignment]
         return model
 
-    step = make_step(settings, lengths, channels, features, palette=palette, begin=begin, dress=dress)
+    step = make_step(settings, lengths, channels, features, palette=palette, source=source, dress=dress)
     return Recipe(
         nets=lambda: None,
         step=step,
@@ -95,11 +95,16 @@ def channels_of(settings: Settings) -> Channels:
 def prepare(settings: Settings, run: RunSettings, channels: Channels) -> i2i.data.PreparedScenes:
     """Find the data, and check what the nets need of them; nothing is read yet."""
     with torch.device("meta"):
-        model = new_model(settings, channels, None)
-        judge = new_discriminator(settings, settings.names[-1], channels)
-        enhanced = settings.stages != "global"
-        if enhanced:
-            model = with_enhancer(settings, model)
+        small = new_model(settings, channels, None)
+        judges = [new_discriminator(settings, name, channels).smallest for name in settings.names]
+        model = small if settings.stages == "global" else with_enhancer(settings, small)
+    halved = 2 if settings.names[0] == "global" and len(settings.names) > 1 else 1
+    smallest = {
+        "downs": max(model.smallest, halved * small.smallest),
+        "discriminator_layers": max(halved * judges[0], judges[-1]),
+    }
+    if settings.perceptual:
+        smallest["perceptual"] = halved * SMALLEST
     return i2i.data.prepare_scenes(
         run,
         settings,
@@ -107,45 +112,9 @@ def prepare(settings: Settings, run: RunSettings, channels: Channels) -> i2i.dat
         instances=settings.instances,
         colours=settings.colours,
         batch_size=settings.batch_size,
-        multiple=model.multiple,
-        smallest={"downs": model.smallest, "discriminator_layers": judge.smallest},
+        multiple=max(model.multiple, halved * small.multiple),
+        smallest=smallest,
     )
-
-
-def finished(settings: Settings, channels: Channels) -> Callable[[], tuple[SceneGenerator, Nets | None]]:
-    """Read the finished global model that a run enhances.
-
-    Returns:
-        A call that makes the model anew each time; where a run is named also the nets that it was trained with, as its
-        last checkpoint has them.
-
-    Raises:
-        ModelError: it is none, or one of another kind of scenes.
-    """
-    source = settings.from_
-    if source is None:
-        raise SettingsError("which model? name it: --from MODEL")
-    model = load_model(str(source), "cpu").net
-    with torch.device("meta"):
-        wanted = new_model(settings, channels, None)
-    for name in ("labels", "boundaries", "features", "in_channels", "out_channels"):
-        has, asked = getattr(model, name), getattr(wanted, name)
-        if has != asked:
-            raise ModelError(f"{source} has {name} {has}, but the settings of this run say {asked}; give those that it "
-                             "was trained with")  # fmt: skip
-    saved = latest(source)
-    judged = None if saved is None else load_checkpoint(saved[1])["state"]["nets"][-1][1]
-
-    def begin() -> tuple[SceneGenerator, Nets | None]:
-        made = cast(SceneGenerator, specs.build(specs.to_json(model.spec), str(source)))  # type: ignore[arg-type]
-        made.load_state_dict(model.state_dict())
-        if judged is None:
-            return made, None
-        judge = new_discriminator(settings, "global", channels)
-        take_over(judge, judged)
-        return made, Nets(made, judge)
-
-    return begin
 
 
 def preview(settings: Settings, colours: i2i.data.Colours | None, nets: i2i.Stages, batch: Scene) -> dict[str, Tensor]:
@@ -156,9 +125,12 @@ def preview(settings: Settings, colours: i2i.data.Colours | None, nets: i2i.Stag
 
 
 def results(settings: Settings, nets: i2i.Stages, batch: Scene) -> Mapping[str, tuple[Tensor, Tensor]]:
-    """Return what is made and what it should be."""
-    scene = _seen(settings, nets, batch)
-    return {"": (share(nets.current, scene), scene.image)}
+    """Return what is made and what it should be, both in full size, so that the figures of all stages compare."""
+    made = share(nets.current, _seen(settings, nets, batch)).float()
+    size = batch.image.shape[-2:]
+    if made.shape[-2:] != size:
+        made = F.interpolate(made, size, mode="bicubic", align_corners=False)
+    return {"": (made, batch.image)}
 
 
 def _seen(settings: Settings, nets: i2i.Stages, batch: Scene) -> Scene:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from i2i.data.colours import Colours
 from i2i.errors import DataError, SettingsError
 from i2i.parts import Example, part
 from i2i.passes import extent
@@ -12,8 +13,6 @@ from i2i.values import Translation
 from i2i_pix2pixhd.conditions import boundaries as edges_of
 from i2i_pix2pixhd.encoder import FeatureEncoder
 from i2i_pix2pixhd.generators import GlobalGenerator, LocalEnhancer, global_generator
-
-Palette = tuple[tuple[int, int, int], ...]
 
 
 class SceneGenerator(nn.Module):
@@ -38,7 +37,7 @@ class SceneGenerator(nn.Module):
         generator: GlobalGenerator | LocalEnhancer,
         encoder: FeatureEncoder | None,
         boundaries: bool,
-        palette: Palette | None,
+        palette: Colours | None,
     ) -> None:
         super().__init__()
         self.generator, self.encoder = generator, encoder
@@ -139,7 +138,7 @@ def scene_generator(
     encoder: nn.Module | None = None,
     *,
     boundaries: bool = True,
-    palette: Palette | None = None,
+    palette: Colours | None = None,
 ) -> SceneGenerator:
     """Make a generator of scenes; it is what a training saves for use.
 

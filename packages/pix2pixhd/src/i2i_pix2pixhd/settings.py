@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,11 @@ def _are_counts(_: Any, attribute: attrs.Attribute[Any], value: tuple[int, ...])
         raise SettingsError(f"{attribute.name} (={' '.join(map(str, value))}) must be 1 or more, for each stage")
 
 
+def _is_checksum(_: Any, attribute: attrs.Attribute[Any], value: str) -> None:
+    if not re.fullmatch("[0-9a-f]{8,64}", value):
+        raise SettingsError(f"{attribute.name} (={value}) must be the first 8 to 64 digits of a sha256, in lower case")
+
+
 @attrs.frozen
 class Settings(ImageSettings):
     """pix2pixHD: photographs from label maps, coarse to fine."""
@@ -27,7 +33,7 @@ class Settings(ImageSettings):
     stages: Literal["all", "global"] = "all"
     """All: the global network at half size, then an enhancer around it, then both together; global: that one alone, at
     full size."""
-    from_: Path | None = None
+    from_: str | None = None
     """A finished global model, or the run that made it: train an enhancer around it, then both together."""
     steps: tuple[int, ...] = attrs.field(default=(), validator=_are_counts)
     """Batches: of each stage, or one number for all of them; when left out, as many as --epochs makes."""
@@ -95,11 +101,12 @@ class Settings(ImageSettings):
     """Compare features of VGG19, too."""
     perceptual_weight: float = attrs.field(default=10.0, validator=above(0))
     """Weight of the features of VGG19."""
-    vgg: str | None = None
-    """File with the weights of torchvision's vgg19; when left out, the one in torchvision's cache, or fetched there.
-    untrained: weights that know nothing."""
-    vgg_checksum: str = "dcbf9e9d"
+    vgg: Path | None = None
+    """File with the weights of torchvision's vgg19; when left out, the one in torchvision's cache, or fetched there."""
+    vgg_checksum: str = attrs.field(default="dcbb9e9d", validator=_is_checksum)
     """How the sha256 of that file begins; another one for weights of another origin."""
+    vgg_untrained: bool = False
+    """Take weights at random instead, which know nothing; to try things out."""
 
     lr: float = attrs.field(default=2e-4, validator=above(0))
     """Learning rate of both optimisers."""
@@ -120,6 +127,8 @@ class Settings(ImageSettings):
                 )
         if self.colours is not None and not self.labels:
             raise SettingsError("colours belong to classes, and labels is 0; name their number with --labels")
+        if self.vgg is not None and self.vgg_untrained:
+            raise SettingsError(f"vgg (={self.vgg}) names weights, and vgg_untrained wants none; leave one out")
         if self.styles and not (self.labels or self.instances):
             raise SettingsError("styles belong to objects: they need label maps or instance maps")
         if self.base_width % 2 and self.names != ("global",):

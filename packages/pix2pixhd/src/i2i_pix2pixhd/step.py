@@ -7,9 +7,10 @@ References:
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 import i2i
 from i2i import losses
-from i2i.errors import ModelError
+from i2i.data.colours import Colours
 from i2i.protocols import Schedule
 from i2i.schedules import linear_decay
 from i2i.step import Step
@@ -25,11 +26,15 @@ from i2i.values import Instanced, Labelled, Translation, Verdict
 from i2i_pix2pixhd.encoder import feature_encoder
 from i2i_pix2pixhd.generators import GlobalGenerator, LocalEnhancer, enhanced, global_generator
 from i2i_pix2pixhd.multiscale import MultiscaleDiscriminator, multiscale_discriminator
-from i2i_pix2pixhd.scene import Palette, SceneGenerator, scene_generator
+from i2i_pix2pixhd.scene import SceneGenerator, scene_generator
 from i2i_pix2pixhd.settings import Settings, StageName
 from i2i_pix2pixhd.terms import Features, feature_matching, perceptual
 
+if TYPE_CHECKING:
+    from i2i_pix2pixhd.finished import Finished
+
 Scene = Labelled | Instanced
+_SCALE = re.compile(r"scale(-?\d+)_")
 
 
 class Nets(NamedTuple):
@@ -156,8 +161,8 @@ def make_step(
     channels: Channels,
     features: Features | None,
     *,
-    palette: Palette | None = None,
-    begin: Callable[[], tuple[SceneGenerator, Nets | None]] | None = None,
+    palette: Colours | None = None,
+    source: Finished | None = None,
     dress: Callable[[SceneGenerator], SceneGenerator] = lambda model: model,
 ) -> Step[None, Scene]:
     """Make the step of all stages.
@@ -168,8 +173,8 @@ def make_step(
         channels: of the images.
         features: of the perceptual loss; None leaves it out.
         palette: the colours of the classes, noted on the model.
-        begin: returns the finished global model that is enhanced, where the first stage is the enhancer; and the nets
-            that it was trained with, where they are known.
+        source: the finished global model that is enhanced, where the first stage is the enhancer. Without it that model
+            is newly initialised, which suits a run that is resumed.
         dress: notes further things on a new model.
     """
 
@@ -184,22 +189,23 @@ def make_step(
             (nets,) = finished[-1:]
             nets.G.requires_grad_(True)
             return i2i.Stage(nets, players(settings, lr, features, lambda n: [n.G]))
-        before = finished[-1] if finished else None
-        model = before.G if before is not None else None
-        if model is None:
-            if begin is None:
-                raise ModelError("an enhancer needs a finished global model")
-            model, before = begin()
+        known: Mapping[str, Tensor] | None = None if source is None else source.judge
+        if finished:
+            model, known = finished[-1].G, finished[-1].D.state_dict()
+        else:
+            model = new_model(settings, channels, palette)
+            if source is not None:
+                model.load_state_dict(source.model)
         nets = Nets(dress(with_enhancer(settings, model)), new_discriminator(settings, stage, channels))
-        if before is not None:
-            take_over(nets.D, before.D.state_dict())
+        if known is not None:
+            take_over(nets.D, known)
         fixed(nets.G).requires_grad_(False)
         return i2i.Stage(nets, players(settings, lr, features, lambda n: moving(n.G)))
 
     return i2i.staged(grow, lengths)
 
 
-def new_model(settings: Settings, channels: Channels, palette: Palette | None) -> SceneGenerator:
+def new_model(settings: Settings, channels: Channels, palette: Colours | None) -> SceneGenerator:
     """Make the global network, and what finds styles."""
     s = settings
     encoder = None
@@ -229,13 +235,9 @@ def with_enhancer(settings: Settings, model: SceneGenerator) -> SceneGenerator:
     """Put an enhancer around the generator of a finished global model.
 
     What finds styles, and the layers of the global network, are those of the model itself: nothing is there twice.
-
-    Raises:
-        ModelError: it has an enhancer already.
     """
-    if not isinstance(model.generator, GlobalGenerator):
-        raise ModelError("this model has an enhancer already; name one that was trained with --stages global")
-    generator = enhanced(model.generator, local_blocks=settings.local_blocks)
+    assert isinstance(model.generator, GlobalGenerator)  # for the type checker: `read_finished` has checked it
+    generator = enhanced(model.generator, local_blocks=settings.local_blocks, recompute=settings.recompute)
     layers, trained = cast(nn.Sequential, generator.model), cast(nn.Sequential, model.generator.model)
     for place in range(len(layers)):
         layers[place] = trained[place]
@@ -254,12 +256,20 @@ def moving(model: SceneGenerator) -> list[nn.Module]:
 
 
 def take_over(judge: MultiscaleDiscriminator, known: Mapping[str, Tensor]) -> None:
-    """Give a discriminator the weights of one with fewer scales: each goes on judging at the resolution it knows.
+    """Give a discriminator the weights of the one that judged at half the size: each scale keeps its resolution.
 
-    Scales are counted from the coarsest one, and what was the full size is half of it now. What does not fit is left.
+    The finest scale that is known judged the full size, which is half of it now. What has no place or another shape is
+    left out; a discriminator of one scale takes up the coarsest one.
+
+    Args:
+        judge: the new discriminator.
+        known: the state of the one before, in whose names scales are counted from the coarsest one.
     """
     own = judge.state_dict()
-    fitting = {key: value for key, value in known.items() if key in own and own[key].shape == value.shape}
+    counts = [1 + max(int(_SCALE.match(key)[1]) for key in state) for state in (own, known)]  # type: ignore[index]
+    shift = 0 if counts[0] == 1 else counts[0] - 1 - counts[1]
+    moved = {_SCALE.sub(lambda found: f"scale{int(found[1]) + shift}_", key): value for key, value in known.items()}
+    fitting = {key: value for key, value in moved.items() if key in own and own[key].shape == value.shape}
     judge.load_state_dict({**own, **fitting})
 
 

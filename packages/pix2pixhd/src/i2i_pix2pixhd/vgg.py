@@ -10,16 +10,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from i2i.convert import filled, weights_of
+from i2i.convert import filled, inventory, weights_of
 from i2i.errors import ModelError, RunError, SettingsError
 from i2i.pickles import read_checkpoint
 from i2i.tensorfile import TensorFile
 
 #: The file in which torchvision hands out the weights; its sha256 begins as its name says.
-FILE = "vgg19-dcbf9e9d.pth"
-CHECKSUM = "dcbf9e9d"
+FILE = "vgg19-dcbb9e9d.pth"
+CHECKSUM = "dcbb9e9d"
 #: Instead of a file: weights drawn at random, which know nothing; for tests of speed and of the wiring.
 UNTRAINED = "untrained"
+#: Side of the smallest image that gives all maps, in pixels.
+SMALLEST = 16
 _WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)  # 0: halved
 _ENDS = (2, 7, 12, 21, 30)  # behind the first ReLU of each resolution
 
@@ -110,6 +112,8 @@ def _read(path: Path, checksum: str) -> nn.Module:
     try:
         held = weights_of(_state(path))
         needed = {key: value for key, value in held.items() if key in _names()}
+        if not needed:
+            raise ModelError(f"holds no layer of VGG19: {inventory(held)}")
         net = filled(Vgg19, needed)
     except ModelError as error:
         said = str(error).removeprefix(f"{path}: ")

@@ -94,30 +94,33 @@ def check_crop(settings: ImageSettings, multiple: int, smallest: Mapping[str, in
     """Check that the nets accept the crop, where there is one; the arguments are those of `prepare`.
 
     Raises:
-        SettingsError: they do not; of nets that halve it ``downs`` times, the message says how many downs would do.
+        SettingsError: they do not; of nets that halve it as the setting ``downs`` says, the message says how many downs
+            would do.
     """
     crop = settings.crop_size
     if settings.preprocess in ("none", "scale_width"):
         return
-    _check_multiple(crop, multiple, smallest)
+    try:
+        check_multiple(crop, multiple)
+    except SettingsError as error:
+        if (downs := _fewer_downs(settings, multiple, smallest)) is None:
+            raise
+        raise SettingsError(f"{error}; or take fewer downs: --downs {downs}") from error
     for name, side in smallest.items():
         if crop < side:
             raise SettingsError(f"crop_size (={crop}) must be at least {side} for these nets; or take fewer {name}")
 
 
-def _check_multiple(crop: int, multiple: int, smallest: Mapping[str, int]) -> None:
-    try:
-        check_multiple(crop, multiple)
-    except SettingsError as error:
-        least = smallest.get("downs")
-        if least is None or multiple.bit_count() != 1:
-            raise
-        # Each down less halves both the multiple and the least side.
-        fewer = range(multiple.bit_length() - 2, 0, -1)
-        fit = [downs for downs in fewer if crop % 2**downs == 0 and crop * multiple >= least * 2**downs]
-        if not fit:
-            raise
-        raise SettingsError(f"{error}; or take fewer downs: --downs {fit[0]}") from error
+def _fewer_downs(settings: ImageSettings, multiple: int, smallest: Mapping[str, int]) -> int | None:
+    """The most downs with which the nets accept the crop; None where there are none, or other things decide it."""
+    if not hasattr(settings, "downs") or "downs" not in smallest or multiple.bit_count() != 1:
+        return None
+    crop, least, halvings = settings.crop_size, smallest["downs"], multiple.bit_length() - 1
+    # Parts around a net may halve more often than it says; where it says nothing, only the multiple tells.
+    downs = halvings if settings.downs is None else int(settings.downs)
+    # Each down less halves both the multiple and the least side.
+    fewer = range(1, min(downs, halvings + 1))
+    return next((downs - n for n in fewer if crop % (multiple >> n) == 0 and crop << n >= least), None)
 
 
 @attrs.frozen(slots=False)

@@ -114,6 +114,11 @@ def scene_places(
         raise _missing(root, missing, classes)
     objects = root / f"{start}_inst"
     if instances and not objects.is_dir():
+        if split == "held_out":
+            raise DataError(
+                f"{root} has {labels.name} and {images.name}, but no {objects.name}: the held-out scenes are incomplete; "
+                f"add {objects.name}, or take {images.name} out of it to train without held-out scenes"
+            )
         raise DataError(f"{root} has no {objects.name}, the folder of instance maps; add it, {NO_INSTANCES}")
     return Places(labels, objects if instances else None, images)
 
