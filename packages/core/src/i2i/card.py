@@ -37,9 +37,13 @@ pip install {packages}
 import i2i
 
 net = i2i.load("{folder}"{into})
-image = net({read}).image  # (b, {channels_in}, h, w) -> (b, {channels_out}, h, w), in [-1, 1]
+{call}
 ```
 """
+_CALL = "image = net({given}).image  # (b, {channels_in}, h, w) -> (b, {channels_out}, h, w), in [-1, 1]"
+_CALL_OF_MAPS = """\
+# labels: {labels}; instances: a number for each object, int32 (b, 1, h, w), not used by models without them
+image = net(labels, instances).image  # (b, {channels_out}, h, w), in [-1, 1]"""
 
 
 def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str:
@@ -56,7 +60,8 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
     spec = config["spec"]
     part = spec["part"] if spec else None
     plugin = [part.partition("/")[0]] if part else []
-    taken = TAKEN.get(config.get("takes", ""))
+    takes = config.get("takes", "")
+    taken = TAKEN.get(takes)
     task = "unconditional-image-generation" if taken == "noise" else "image-to-image"
     channels_in, channels_out = ("c" if n is None else n for n in config["channels"])
     facts = {"architecture": f"`{part}`" if part else "not recorded: load the weights into a network of your own"}
@@ -64,8 +69,9 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
         facts |= {name: f"`{json.dumps(value)}`" for name, value in spec["arguments"].items()}
     facts |= {"reads": taken or str(from_json(config["reads"]))}
     facts |= {"writes": str(from_json(config["writes"])), "parameters": f"{config['parameters']:,}"}
-    if taken is None:
-        facts["height and width"] = f"multiples of {config['multiple']} (`i2i translate` pads any size)"
+    if takes != "noise":
+        padded = "the commands of the plugin pad" if taken else "`i2i translate` pads"
+        facts["height and width"] = f"multiples of {config['multiple']} ({padded} any size)"
     name = folder.resolve().name
     return _CARD.format(
         task=task,
@@ -76,9 +82,15 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         packages=" ".join(name for name in config["versions"] if name != "torch"),
         command=help_for(part) if taken else f"i2i translate {name} photo.jpg --out translated",
-        read=config.get("takes", "photo"),
         folder=name,
         into="" if spec else ", into=my_net",
-        channels_in=channels_in,
-        channels_out=channels_out,
+        call=_call(takes, channels_in, channels_out),
     )
+
+
+def _call(takes: str, channels_in: int | str, channels_out: int | str) -> str:
+    """Show how the net is called; nets of noise and of images take one tensor."""
+    if takes != "labels":
+        return _CALL.format(given=takes or "photo", channels_in=channels_in, channels_out=channels_out)
+    maps = f"class ids, int32 (b, 1, h, w){_OR_IMAGE}"
+    return _CALL_OF_MAPS.format(labels=maps, channels_out=channels_out)

@@ -13,7 +13,7 @@ Depth = Literal[8, 16, 32]
 Colours = Literal["stored", "lightness", "chroma"]
 Alpha = Literal["drop", "white", "black"]
 #: What a network reads that reads no images, ``net.takes``, and how it is said.
-TAKEN: dict[str, str] = {"noise": "noise", "labels": "label maps"}
+TAKEN: dict[str, str] = {"noise": "noise", "labels": "maps of ids"}
 #: The levels of a depth that stand for -1 and 1, where nothing else is said; 32 bits are floats.
 FULL_RANGE: dict[int, tuple[float, float]] = {8: (0.0, 255.0), 16: (0.0, 65535.0), 32: (0.0, 1.0)}
 
