@@ -1,7 +1,8 @@
 """What parts of pix2pixHD do, in small: benchmarks/results/evidence-pix2pixhd.json, and a picture in docs/images.
 
 Three seeds of each row, on the scenes of the demo, with half of its batches and without styles, so that only the maps
-are known of a held-out scene. What is done already is not done again, so that it can be stopped and gone on with.
+are known of a held-out scene. What is done already is not done again, so that it can be stopped and gone on with: what
+the picture needs of the rows of the first seed is kept in runs/.
 
 References:
     Wang et al., High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs, section 4.1.
@@ -12,10 +13,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,9 @@ from i2i_pix2pixhd.demo import (
 from i2i_pix2pixhd.settings import Settings
 
 NAME = "evidence-pix2pixhd"
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+_ROOT = Path(__file__).parents[2]
+PICTURE = _ROOT / "docs" / "images" / "pix2pixhd-ablation.png"
+KEPT = _ROOT / "runs" / NAME
 SEEDS = (0, 1, 2)
 BASE = attrs.evolve(SETTINGS, steps=(450, 125, 250), styles=False)
 ROWS: Mapping[str, Mapping[str, Any]] = {
@@ -61,37 +65,58 @@ _SHOWN = (1, 2, 3, 4, 5, 13)
 
 def main() -> int:
     """Train what is missing."""
-    path = RESULTS / f"{NAME}.json"
-    before = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    runs: list[dict[str, Any]] = before.get("runs", []) if before.get("steps") == list(BASE.steps) else []
-    done = {(one["row"], one["seed"]) for one in runs}
+    runs = done()
     with tempfile.TemporaryDirectory() as temporary, one_thread():
         folder = Path(temporary)
         training, held_out = write_data(folder / "data")
         scenes = as_scenes(list(held_out.values()))
         simple = {name: to_tensor(images) for name, images in baselines(training, held_out).items()}
         figures = {name: np.array(psnr(made, scenes.image)) for name, made in simple.items()}
-        shown = {"labels": coloured(scenes.labels), "truth": scenes.image}
         told = {
             "steps": list(BASE.steps),
             "baselines": {name: float(values.mean()) for name, values in figures.items()},
             "checkerboard_of_truth": checkerboard(scenes.image),
         }
-        for seed in SEEDS:
-            for row in (row for row in ROWS if (row, seed) not in done):
-                found, made = run(attrs.evolve(BASE, **ROWS[row]), seed, folder / f"{seed} {row}", folder, scenes)
-                values = np.array(psnr(made, scenes.image))
-                found["nearer_than"] = {name: float((values > figures[name]).mean()) for name in (MEAN, NEAREST)}
-                runs.append({"row": row, "seed": seed, **found})
-                print(runs[-1], flush=True)
-                write(NAME, {**told, "runs": runs})
-                if seed == 0:
-                    shown[row] = made
-        if set(ROWS) <= set(shown):
-            chosen = list(_SHOWN)
-            names = ["labels", *ROWS, "truth"]
-            grid({name: shown[name][chosen] for name in names}).save(IMAGES / "pix2pixhd-ablation.png")
+        for row, seed in missing(runs):
+            found, made = run(attrs.evolve(BASE, **ROWS[row]), seed, folder / f"{seed} {row}", folder, scenes)
+            values = np.array(psnr(made, scenes.image))
+            found["nearer_than"] = {name: float((values > figures[name]).mean()) for name in (MEAN, NEAREST)}
+            if seed == SEEDS[0]:
+                kept(row).parent.mkdir(parents=True, exist_ok=True)
+                np.save(kept(row), made[list(_SHOWN)].numpy())
+            runs[row, seed] = {"row": row, "seed": seed, **found}
+            print(runs[row, seed], flush=True)
+            write(NAME, {**told, "runs": list(runs.values())})
+        if all(kept(row).is_file() for row in ROWS):
+            draw(scenes)
     return 0
+
+
+def done() -> dict[tuple[str, int], dict[str, Any]]:
+    """Return what was written for each row and seed, if it was trained for as long as now."""
+    path = RESULTS / f"{NAME}.json"
+    before = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    runs = before.get("runs", []) if before.get("steps") == list(BASE.steps) else []
+    return {(one["row"], one["seed"]): one for one in runs}
+
+
+def missing(runs: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return the rows and seeds without figures, and those of the first seed without what is to be drawn of them."""
+    drawn = PICTURE.is_file() and all((row, SEEDS[0]) in runs for row in ROWS)
+    unkept = set() if drawn else {(row, SEEDS[0]) for row in ROWS if not kept(row).is_file()}
+    return [(row, seed) for seed in SEEDS for row in ROWS if (row, seed) not in runs or (row, seed) in unkept]
+
+
+def kept(row: str) -> Path:
+    """Return where the shown images of a row lie."""
+    return KEPT / "-".join(map(str, BASE.steps)) / (re.sub(r"\W+", "-", row).strip("-") + ".npy")
+
+
+def draw(scenes: Scenes) -> None:
+    """Draw the shown scenes, and what each row makes of them."""
+    shown = list(_SHOWN)
+    rows = {row: torch.from_numpy(np.load(kept(row))) for row in ROWS}
+    grid({"labels": coloured(scenes.labels[shown]), **rows, "truth": scenes.image[shown]}).save(PICTURE)
 
 
 def run(settings: Settings, seed: int, out: Path, data: Path, scenes: Scenes) -> tuple[dict[str, Any], Tensor]:

@@ -70,11 +70,23 @@ def test_a_model_of_label_maps_is_used_by_the_commands_of_its_plugin() -> None:
     config = {**CONFIG, "spec": spec, "takes": "labels", "channels": [1, 3]}
     card = model_card(config, Path("/models/street"), picture=False)
     assert front_matter(card)["pipeline_tag"] == "image-to-image"
-    assert "A model that makes images of label maps, saved by i2i" in card
+    assert "A model that makes images of maps of ids, saved by i2i" in card
     assert "i2i singan --help\n" in card
-    assert "| reads | label maps |" in card
-    assert "image = net(labels).image  # (b, 1, h, w) -> (b, 3, h, w), in [-1, 1]" in card
+    assert "| reads | maps of ids |" in card
+    assert "| height and width | multiples of 4 |" in card
+    assert (
+        "# labels: class ids, int32 (b, 1, h, w); where there are no classes, a grey image in [-1, 1]\n"
+        "# instances: a number for each object, int32 (b, 1, h, w); a net that sees no boundaries leaves them aside\n"
+        "image = net(labels, instances).image  # (b, 3, h, w), in [-1, 1]\n```\n"
+    ) in card
     assert "translate" not in card
+
+
+def test_a_model_of_images_and_instances_is_shown_an_image() -> None:
+    card = model_card({**CONFIG, "takes": "labels", "channels": [3, 3]}, Path("/models/street"), picture=False)
+    assert "# labels: an image, float32 (b, 3, h, w) in [-1, 1]\n# instances: a number for each object, " in card
+    assert "image = net(labels, instances).image  # (b, 3, h, w), in [-1, 1]\n" in card
+    assert "label maps" not in card
 
 
 def test_the_picture_is_shown() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import i2i
-from i2i.convert import convert_files, filled, weights_of
+from i2i.convert import convert_files, convolutions, filled, has_batch_norm, weights_of, with_statistics
 from i2i.errors import ModelError, PluginError, SettingsError
 
 PLUGIN = """
@@ -118,6 +118,37 @@ def test_what_is_no_state_dict_is_said(found, message):
     with pytest.raises(ModelError) as caught:
         weights_of(found)
     assert message in str(caught.value)
+
+
+def test_convolutions_are_found_by_whole_names_and_in_the_order_of_their_positions():
+    kernel, one = torch.ones(1, 1, 3, 3), torch.ones(1)
+    held = {f"model.{n}.weight": kernel for n in (10, 9, 100)} | {"model.2.weight": one, "model.4.bias": kernel}
+    held |= {"model.5.inner.1.weight": kernel, "a.model.1.weight": kernel}
+    assert convolutions(held, r"model\.(\d+)\.weight") == [9, 10, 100]
+    assert convolutions(held, r"model\.\d+\.inner\.(\d+)\.weight") == [1]
+
+
+@pytest.mark.parametrize(
+    ("norm", "has"),
+    [(nn.BatchNorm2d(2), True), (nn.InstanceNorm2d(2, track_running_stats=True), False), (nn.Identity(), False)],
+)
+def test_batch_norm_is_what_has_weights(norm, has):
+    assert has_batch_norm(nn.Sequential(nn.Conv2d(3, 2, 1), norm).state_dict()) == has
+
+
+def test_statistics_become_those_that_pytorch_saves_today():
+    def held(norm: nn.Module) -> dict[str, torch.Tensor]:
+        return nn.Sequential(nn.Conv2d(3, 2, 1), norm).state_dict()
+
+    new = held(nn.BatchNorm2d(2))
+    old = {key: value for key, value in new.items() if not key.endswith("num_batches_tracked")}
+    assert with_statistics(old, "batch")["1.num_batches_tracked"].equal(torch.tensor(0))
+    assert with_statistics(old, "batch").keys() == new.keys()
+    counted = new | {"1.num_batches_tracked": torch.tensor(7)}
+    assert with_statistics(counted, "batch")["1.num_batches_tracked"] == 7
+    instance = held(nn.InstanceNorm2d(2, track_running_stats=True))
+    assert set(with_statistics(instance, "instance")) == {"0.weight", "0.bias"}
+    assert with_statistics(instance, "none").keys() == instance.keys()  # they belong to something that is not known
 
 
 def test_a_net_is_filled_and_nothing_is_drawn():

@@ -11,7 +11,7 @@ from skimage.io import imread
 import i2i
 from i2i.errors import DataError, ModelError, RunError, SettingsError
 from i2i.pixels import PixelFormat
-from i2i_pix2pixhd.files import check_targets, folder, load_model, number_format, suffix_of, write
+from i2i_pix2pixhd.files import check_folder, check_targets, load_model, number_format, suffix_of, write
 from i2i_pix2pixhd.generators import global_generator
 from i2i_pix2pixhd.scene import SceneGenerator, scene_generator
 
@@ -31,6 +31,7 @@ def test_a_model_its_run_or_its_folder(tmp_path: Path) -> None:
     for path, lies in ((tmp_path / "run", "run/model"), (str(tmp_path / "run" / "model"), "run/model"),
                        (tmp_path / "converted", "converted")):  # fmt: skip
         loaded = load_model(path, "cpu")
+        assert loaded.name == str(path)
         assert loaded.folder == tmp_path / lies
         assert not loaded.net.training
         assert all(value.equal(made.state_dict()[name]) for name, value in loaded.net.state_dict().items())
@@ -53,13 +54,12 @@ def test_what_is_no_model_of_pix2pixhd(tmp_path: Path) -> None:
 
 
 def test_a_folder_for_results(tmp_path: Path) -> None:
-    assert folder(tmp_path / "a" / "b").is_dir()
-    assert folder(tmp_path / "a") == tmp_path / "a"
+    check_folder(tmp_path)
+    check_folder(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()  # until there is something to be written
     (tmp_path / "file.png").touch()
     with pytest.raises(SettingsError, match=r"--out .*file.png is a file; name a folder for the results"):
-        folder(tmp_path / "file.png")
-    with pytest.raises(RunError, match=r"cannot write .*file.png/a .*; nothing was written"):
-        folder(tmp_path / "file.png" / "a")
+        check_folder(tmp_path / "file.png")
 
 
 def test_images_are_written_as_the_model_says(tmp_path: Path) -> None:
@@ -71,8 +71,9 @@ def test_images_are_written_as_the_model_says(tmp_path: Path) -> None:
     write(image, tmp_path / "deep.png", net(depth=16))
     assert abs(imagecodecs.imread(tmp_path / "deep.png") - expected * 65535).max() <= 0.51
     (tmp_path / "b.png").mkdir()
-    with pytest.raises(RunError, match=r"cannot write .*b.png \(.*\); what was written before is intact"):
-        write(image, tmp_path / "b.png", net())
+    for path in (tmp_path / "b.png", tmp_path / "deep.png" / "a.png"):
+        with pytest.raises(RunError, match=r"cannot write .*\.png.* \(.*\); what was written before is intact"):
+            write(image, path, net())
 
 
 def test_no_result_overwrites_what_it_is_made_of(tmp_path: Path) -> None:

@@ -143,3 +143,19 @@ def test_models_travel_with_all_that_belongs_to_them(enhancer: bool, tmp_path: P
     assert (loaded.multiple, loaded.takes, loaded.in_channels) == (8 if enhancer else 4, "labels", 1)
     labels, instances = scene()
     assert torch.equal(net.eval()(labels, instances).image, loaded(labels, instances).image)
+
+
+@pytest.mark.parametrize("classes", [5, 0])
+@pytest.mark.parametrize(("boundaries", "features"), [(True, 0), (True, 3), (False, 3), (False, 0)])
+def test_the_code_on_the_card_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: int, boundaries: bool, features: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net, (ids, instances) = model(classes, boundaries=boundaries, features=features), scene()
+    i2i.save(net, tmp_path / "model")
+    code = (tmp_path / "model" / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    given = {"labels": ids if classes else torch.rand(2, 3, 16, 24), "instances": instances}
+    given["photo"] = given["labels"]  # a net of images alone translates them
+    exec(code, given)  # type: ignore[arg-type]
+    assert given["image"].shape == (2, 3, 16, 24)
+    assert ("net(photo)" in code) == (net.takes is None)

@@ -16,11 +16,13 @@ from i2i_pix2pixhd.encoder import feature_encoder
 from i2i_pix2pixhd.generators import global_generator
 from i2i_pix2pixhd.scene import SceneGenerator, scene_generator
 from i2i_pix2pixhd.scene_files import (
+    Trained,
     check_instances,
+    colours_of,
     find_scenes,
     read_all,
     read_scene,
-    trained_width,
+    trained,
     training_scenes,
 )
 
@@ -156,6 +158,18 @@ def test_which_models_need_instance_maps() -> None:
             check_instances(made, False)
     with pytest.raises(SettingsError, match="trained without instance maps; leave --instances out"):
         check_instances(net(boundaries=False), True)
+    check_instances(net(boundaries=False), True, edited=True)
+    with pytest.raises(SettingsError, match="sees objects"):
+        check_instances(net(), False, edited=True)
+
+
+def test_only_classes_have_colours(tmp_path: Path) -> None:
+    (tmp_path / "table.txt").write_text("0 0 0\n1 2 3\n")
+    assert colours_of(net(), None) is None
+    assert colours_of(net(0), None) is None
+    assert colours_of(net(), tmp_path / "table.txt") == ((0, 0, 0), (1, 2, 3))
+    with pytest.raises(SettingsError, match=r"^this model reads images, which have no classes; leave --colours out$"):
+        colours_of(net(0), tmp_path / "table.txt")
 
 
 def test_scenes_that_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,8 +191,17 @@ def test_scenes_that_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixtu
         list(read_all(scenes[1:2], read, skip_bad=True, what="read"))
 
 
-def test_the_width_of_a_training(tmp_path: Path) -> None:
-    assert trained_width(str(tmp_path)) is None
+def test_what_a_run_says_of_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trained(str(tmp_path)) == Trained(None, instances=False)
+    for inner in ("model", "best", "other"):
+        (tmp_path / inner).mkdir()
     for preprocess, width in (("scale_width", 96), ("scale_width_and_crop", 96), ("none", None), ("crop", None)):
-        (tmp_path / "settings.toml").write_text(f'[settings]\npreprocess = "{preprocess}"\nload_size = 96\n')
-        assert trained_width(str(tmp_path)) == width
+        text = f'[settings]\npreprocess = "{preprocess}"\nload_size = 96\ninstances = {str(width == 96).lower()}\n'
+        (tmp_path / "settings.toml").write_text(text)
+        for name in ("", "model", "best", "model/"):
+            assert trained(f"{tmp_path}/{name}") == Trained(width, instances=width == 96)
+    (tmp_path / "settings.toml").write_text('[settings]\npreprocess = "scale_width"\nload_size = 96\n')
+    assert trained(str(tmp_path / "other")) == Trained(None, instances=False)
+    monkeypatch.chdir(tmp_path / "model")
+    assert trained(".").width == 96
+    assert trained("owner/model").width is None

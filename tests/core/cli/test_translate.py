@@ -54,7 +54,7 @@ def test_a_folder_through_a_model(model, photo, tmp_path, capsys, flags, expecte
     assert f"1 image translated by {model}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("takes", "taken"), [("noise", "noise"), ("labels", "label maps")])
+@pytest.mark.parametrize(("takes", "taken"), [("noise", "noise"), ("labels", "maps of ids")])
 def test_a_model_that_reads_no_images_translates_none(blur, photo, tmp_path, capsys, takes, taken):
     import blur_code
 

@@ -87,6 +87,19 @@ def test_grey_of_few_bits_is_not_spread_over_255(tmp_path: Path, bits: int, high
     assert np.array_equal(read_ids(tmp_path / "x.png"), wanted)
 
 
+@pytest.mark.parametrize(
+    ("bits", "compression"), [(1, None), (1, "zlib"), (2, None), (4, None), (8, None), (8, "zlib"), (16, None)]
+)
+def test_files_whose_white_is_zero_are_not_turned_round(tmp_path: Path, bits: int, compression: str | None) -> None:
+    wanted = ids(2**bits - 1)
+    stored = wanted.astype(bool if bits == 1 else np.uint16 if bits == 16 else np.uint8)
+    few = {"bitspersample": bits} if bits in (2, 4) else {}
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="miniswhite", compression=compression, **few)
+    assert np.array_equal(read_ids(tmp_path / "x.tif"), wanted)
+    assert np.array_equal(read_labels((tmp_path / "x.tif").read_bytes(), 2**bits), wanted)
+    assert instances_size(tmp_path / "x.tif") == (7, 5)
+
+
 @pytest.mark.parametrize("name", ["x.png", "x.gif", "x.tif", "x.bmp"])
 def test_palette_files_are_their_indices_and_know_their_colours(tmp_path: Path, name: str) -> None:
     path = palette_file(tmp_path / name, ids(2))

@@ -54,6 +54,27 @@ def test_endings_of_cityscapes_do_not_count(touch: Touch) -> None:
     ]  # fmt: skip
 
 
+def test_files_that_cityscapes_puts_beside_those_of_a_kind_are_left_out(touch: Touch) -> None:
+    kinds = ("labelIds", "labelTrainIds", "instanceIds", "color", "instanceTrainIds")
+    names = ["bonn/bonn_0", "ulm/ulm_0"]
+    root = touch(
+        *(f"gt/{name}_gtFine_{kind}.png" for name in names for kind in kinds),
+        *(f"photos/{name}_leftImg8bit.png" for name in names),
+    )
+    assert find_scenes(root / "gt", root / "gt", root / "photos") == [
+        Scene(*(root / place / f"{name}_{ending}.png" for place, ending in (
+            ("gt", "gtFine_labelIds"), ("gt", "gtFine_instanceIds"), ("photos", "leftImg8bit"),
+        ))) for name in names
+    ]  # fmt: skip
+    assert [scene.labels.name[-21:] for scene in find_scenes(root / "gt")] == ["0_gtFine_labelIds.png"] * 2
+    touch("gt/own.png")  # what is of another scene counts
+    assert [scene.labels.name for scene in find_scenes(root / "gt")] == [
+        "bonn_0_gtFine_labelIds.png", "own.png", "ulm_0_gtFine_labelIds.png",
+    ]  # fmt: skip
+    said = refusal(lambda: find_scenes(root / "gt", classes=False))  # images: which of them is not known
+    assert "have the same name" in said
+
+
 def test_names_without_partners_are_listed(touch: Touch) -> None:
     root = touch("l/a.png", "l/b.png", "i/a.png", "i/b.png", "p/a.png", "p/c.png")
     assert refusal(lambda: find_scenes(root / "l", root / "i", root / "p")) == (
@@ -65,6 +86,7 @@ def test_names_without_partners_are_listed(touch: Touch) -> None:
         "the files of labels and instances must have the same names (suffixes do not count): only in labels: b; "
         "rename them, and put those that have no partner somewhere else, or go without: --no-instances"
     )
+    assert refusal(lambda: find_scenes(root / "l", root / "i", optional=False)).endswith("partner somewhere else")
     said = refusal(lambda: find_scenes(root / "l", images=root / "p", classes=False))
     assert said.startswith("the files of A and B must have the same names (suffixes do not count): only in A: b; ")
 
@@ -156,6 +178,9 @@ def test_parts_of_cityscapes_that_are_missing(touch: Touch) -> None:
     assert refusal(lambda: scene_places(root)) == (
         f"{root}/gtFine/train has no files that end in _gtFine_instanceIds.png; add them, or go without: --no-instances"
     )
+    assert refusal(lambda: scene_places(root, optional=False)) == (
+        f"{root}/gtFine/train has no files that end in _gtFine_instanceIds.png; add them"
+    )
     touch("leftImg8bit/val/ulm/other.png", "gtFine/val/ulm/ulm_1_gtFine_labelIds.png")
     assert refusal(lambda: scene_places(root, "held_out", instances=False)) == (
         f"{root}/leftImg8bit/val has no files that end in _leftImg8bit.png; add them"
@@ -176,5 +201,8 @@ def test_what_is_missing_is_named_with_what_is_there(touch: Touch) -> None:
     touch("train_img/a.png")
     assert refusal(lambda: scene_places(root)) == (
         f"{root} has no train_inst, the folder of instance maps; add it, or go without: --no-instances"
+    )
+    assert refusal(lambda: scene_places(root, optional=False)) == (
+        f"{root} has no train_inst, the folder of instance maps; add it"
     )
     assert refusal(lambda: scene_places(root / "no")) == f"{root}/no does not exist"

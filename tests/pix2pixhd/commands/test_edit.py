@@ -125,6 +125,37 @@ def test_a_model_without_styles_and_without_instances(data: Path, tmp_path: Path
     assert read_ids(tmp_path / "out" / "labels.png")[:3, :9].tolist() == [[4] * 9] * 3
 
 
+def test_objects_are_of_use_to_edit_labels_that_a_model_reads_without_them(data: Path, tmp_path: Path) -> None:
+    made = scene_generator(global_generator(0, labels=5, base_width=2, downs=2, blocks=0), boundaries=False).eval()
+    edits = [{"do": "remove", "object": 3000}, {"do": "add", "rectangle": [0, 0, 2, 2], "label": 3}]
+    assert edit(i2i.save(made, tmp_path / "model"), data, tmp_path / "out", edits) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"result.png", "labels.png", "instances.png"}
+    labels, ids = (read_ids(data / f"train_{kind}" / "a.png") for kind in ("label", "inst"))
+    labels[ids == 3000] = ids[ids == 3000] = 1
+    labels[:2, :2], ids[:2, :2] = 3, 3002
+    assert read_ids(tmp_path / "out" / "labels.png").tolist() == labels.tolist()
+    assert read_ids(tmp_path / "out" / "instances.png").tolist() == ids.tolist()
+
+
+def test_a_new_object_of_the_first_class(styled: Path, data: Path, tmp_path: Path) -> None:
+    """Its number lies above all others: ids below 1000 are those of classes."""
+    add = {"do": "add", "rectangle": [0, 0, 2, 2], "label": 0}
+    assert edit(styled, data, tmp_path / "out", [add]) == 0
+    assert not (tmp_path / "out" / "instances.png").exists()
+    ids = read_ids(tmp_path / "out" / "instances.tif")
+    before = read_ids(data / "train_inst" / "a.png")
+    assert len(np.unique(ids[:2, :2])) == 1
+    assert ids[0, 0] not in before
+    ids[:2, :2] = before[:2, :2]
+    assert ids.tolist() == before.tolist()
+    named = ("--labels", tmp_path / "out" / "labels.png", "--instances", tmp_path / "out" / "instances.tif")
+    again = [{"do": "add", "rectangle": [2, 0, 4, 2], "label": 0}, {"do": "add", "disc": [3, 10, 1], "label": 3}]
+    assert edit(styled, data, tmp_path / "again", again, *named) == 0
+    ids = read_ids(tmp_path / "again" / "instances.tif")
+    assert ids[0, 0] != ids[0, 2]
+    assert ids[10, 3] == 3002
+
+
 def test_ids_that_no_png_holds(styled: Path, data: Path, tmp_path: Path) -> None:
     ids = read_ids(data / "train_inst" / "a.png")
     (tmp_path / "data").mkdir()

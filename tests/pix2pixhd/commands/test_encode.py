@@ -89,9 +89,12 @@ def test_scenes_have_the_width_of_the_training(plain: Path, data: Path, tmp_path
     assert encode(run / "model", data, "--load-size", "36") == 0
     wide = styles_in(run / "model")
     write_settings(run / "settings.toml", "pix2pixhd", RunSettings(), Settings(load_size=36))
-    assert encode(run, data) == 0
     assert not wide.mean.equal(native.mean)
-    assert styles_in(run / "model").mean.equal(wide.mean)
+    shutil.copytree(plain, run / "best")
+    for named, holds in ((run, "model"), (run / "model", "model"), (run / "best", "best")):
+        (run / holds / "styles.safetensors").unlink(missing_ok=True)
+        assert encode(named, data) == 0
+        assert styles_in(run / holds).mean.equal(wide.mean)
 
 
 def test_a_model_without_boundaries_pools_by_class_unless_it_is_told(data: Path, tmp_path: Path) -> None:
@@ -108,6 +111,22 @@ def test_a_model_without_boundaries_pools_by_class_unless_it_is_told(data: Path,
     assert len(styles_in(folder).centres[3]) == 6
 
 
+@pytest.mark.parametrize("instances", [True, False])
+def test_regions_are_those_of_the_training(data: Path, tmp_path: Path, instances: bool) -> None:
+    made = scene_generator(
+        global_generator(2, labels=5, base_width=2, downs=2, blocks=0),
+        feature_encoder(3, 2, base_width=2, downs=2),
+        boundaries=False,
+    )
+    i2i.save(made, tmp_path / "model")
+    settings = Settings(instances=instances, boundaries=False, styles=True, preprocess="none")
+    write_settings(tmp_path / "settings.toml", "pix2pixhd", RunSettings(), settings)
+    assert encode(tmp_path, data) == 0
+    assert len(styles_in(tmp_path / "model").centres[3]) == (6 if instances else 3)
+    assert encode(tmp_path, data, "--instances") == 0
+    assert len(styles_in(tmp_path / "model").centres[3]) == 6
+
+
 def error(capsys: pytest.CaptureFixture[str]) -> str:
     said = capsys.readouterr()
     lines = [line for line in said.err.splitlines() if line.startswith("i2i: error: ")]
@@ -120,6 +139,13 @@ def test_mistakes(plain: Path, data: Path, tmp_path: Path, capsys: pytest.Captur
     shutil.copytree(plain, model)
     bare = scene_generator(global_generator(1, labels=5, base_width=2, downs=2, blocks=0))
     i2i.save(bare, tmp_path / "bare")
+    images = tmp_path / "images"
+    i2i.save(
+        scene_generator(
+            global_generator(6, base_width=2, downs=2, blocks=0), feature_encoder(3, 2, base_width=2, downs=2)
+        ),
+        images,
+    )
     bad = tmp_path / "bad"
     shutil.copytree(data, bad)
     write_ids(np.full((13, 18), 9), bad / "train_label" / "b.png")
@@ -128,9 +154,10 @@ def test_mistakes(plain: Path, data: Path, tmp_path: Path, capsys: pytest.Captur
         ((model, tmp_path / "nowhere"), f"{tmp_path / 'nowhere'} does not exist"),
         ((model, data, "--clusters", "0"), "clusters (=0) must be a whole number of at least 1"),
         ((model, data, "--load-size", "0"), "load_size (=0) must be a whole number of at least 1"),
+        ((images, data, "--colours", tmp_path / "no.txt"), "this model reads images, which have no classes; leave"),
         ((model, bad), f"{bad / 'train_label' / 'b.png'} has class id 9, but this model knows 5 classes (0 to 4); "),
     ):
-        assert encode(*arguments) == 2  # type: ignore[arg-type]
+        assert encode(arguments[0], arguments[1], *map(str, arguments[2:])) == 2
         assert error(capsys).startswith(message)
     assert not (model / "styles.safetensors").exists()
     assert encode(model, bad, "--skip-bad") == 0

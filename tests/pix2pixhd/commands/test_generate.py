@@ -160,6 +160,56 @@ def test_images_of_images(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "out")
 
 
+def test_the_layout_of_cityscapes(styled: Path, data: Path, tmp_path: Path) -> None:
+    """Label maps and instance maps lie in one folder there, among others, and images in cities."""
+    gt, photos = tmp_path / "gtFine" / "val", tmp_path / "leftImg8bit" / "val"
+    for name, city in (("a", "bonn"), ("b", "ulm")):
+        for kind, ending, root in (
+            ("label", "gtFine_labelIds", gt), ("inst", "gtFine_instanceIds", gt), ("img", "gtFine_color", gt),
+            ("img", "leftImg8bit", photos),
+        ):  # fmt: skip
+            (root / city).mkdir(parents=True, exist_ok=True)
+            shutil.copy(data / f"train_{kind}" / f"{name}.png", root / city / f"{city}_0_{ending}.png")
+    for style, name in (((), "usual"), (("--style", f"encode:{photos}"), "real")):
+        assert generate(styled, tmp_path / name, "--labels", gt, "--instances", gt, *style) == 0
+        plainly = ("--style", f"encode:{data / 'train_img'}") if style else ()
+        assert generate(styled, tmp_path / f"{name}-plain", *flags(data), *plainly) == 0
+        found = sorted((tmp_path / name).rglob("*.png"))
+        assert [str(path.relative_to(tmp_path / name)) for path in found] == [
+            f"{city}/{city}_0_gtFine_labelIds.png" for city in ("bonn", "ulm")
+        ]
+        for path, other in zip(found, ("a", "b"), strict=True):
+            assert path.read_bytes() == (tmp_path / f"{name}-plain" / f"{other}.png").read_bytes()
+
+
+def test_an_outdated_file_of_styles_is_no_obstacle_to_others(
+    styled: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, mine = tmp_path / "model", tmp_path / "mine.json"
+    shutil.copytree(styled, model)
+    (model / "styles.safetensors").write_bytes(b"")
+    mine.write_text(json.dumps({"classes": {str(label): [0.5, 0.5] for label in range(5)}}))
+    for style in (f"encode:{data / 'train_img'}", mine):
+        name = Path(str(style)).stem
+        assert generate(model, tmp_path / name, *flags(data), "--style", style) == 0
+        assert f"i2i: not used: {model / 'styles.safetensors'}" in capsys.readouterr().err
+        assert generate(styled, tmp_path / f"{name}-plain", *flags(data), "--style", style) == 0
+        assert "not used" not in capsys.readouterr().err
+        for made in NAMES:
+            paths = [tmp_path / folder / f"{made}.png" for folder in (name, f"{name}-plain")]
+            assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert generate(model, tmp_path / "usual", *flags(data)) == 2
+    assert error(capsys).endswith(f"find them: i2i pix2pixhd encode {model} --data DIR")
+
+
+def test_messages_name_the_run(plain: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(plain, tmp_path / "run" / "model")
+    (tmp_path / "run" / "settings.toml").touch()
+    run = tmp_path / "run"
+    assert generate(run, tmp_path / "out", *flags(data)) == 2
+    assert error(capsys) == f"{run} has no styles yet; find them: i2i pix2pixhd encode {run} --data DIR"
+
+
 def error(capsys: pytest.CaptureFixture[str]) -> str:
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("i2i: error: ")]
     assert len(lines) == 1
@@ -193,12 +243,14 @@ def test_mistakes(plain: Path, styled: Path, data: Path, tmp_path: Path, capsys:
         (styled, ("--labels", labels, "--instances", bad), "the files of labels and instances must have"),
         (styled, ("--labels", high, "--instances", objects), f"{high / 'a.png'} has class id 7, but this model"),
         (styled, ("--labels", labels, "--instances", unequal), f"{labels / 'a.png'} is 18x13, but {unequal}/a.png"),
-        (styled, (*both, "--style", f"encode:{tmp_path / 'photo.png'}"), "the files of labels and images must"),
+        (styled, (*both, "--style", f"encode:{tmp_path / 'photo.png'}"),
+         f"--style encode:{tmp_path / 'photo.png'} is one image, but there are 3 scenes in {labels}; name a folder of "
+         "images, or one map with --labels FILE"),
         (styled, (*both, "--style", f"encode:{labels}/none"), f"--style (=encode:{labels}/none) names no file that is"),
     ):  # fmt: skip
         assert generate(model, tmp_path / "out", *given) == 2
         assert error(capsys).startswith(message)
-        assert not list(tmp_path.glob("out/**/*.png"))
+        assert not (tmp_path / "out").exists()
     assert generate(styled, tmp_path / "file", *both) == 2
     assert error(capsys) == f"--out {tmp_path / 'file'} is a file; name a folder for the results"
     shutil.copytree(labels, tmp_path / "own")
@@ -218,3 +270,14 @@ def test_a_style_for_a_model_that_knows_none(data: Path, tmp_path: Path, capsys:
     assert generate(folder, tmp_path / "out", *given, "--instances", data / "train_inst") == 2
     assert error(capsys) == "this model was trained without instance maps; leave --instances out"
     assert generate(folder, tmp_path / "out", *given) == 0
+
+
+def test_colours_for_a_model_without_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = i2i.save(
+        scene_generator(global_generator(3, base_width=2, downs=2, blocks=0), boundaries=False), tmp_path / "model"
+    )
+    write_image(torch.zeros(3, 13, 18), tmp_path / "x.png")
+    (tmp_path / "table.txt").write_text("0 0 0\n")
+    given = ("--images", tmp_path / "x.png", "--colours", tmp_path / "table.txt")
+    assert generate(folder, tmp_path / "out", *given) == 2
+    assert error(capsys) == "this model reads images, which have no classes; leave --colours out"

@@ -11,7 +11,7 @@ from i2i.errors import DataError, SettingsError
 from i2i_pix2pixhd.conditions import boundaries
 from i2i_pix2pixhd.editing.editor import Editor
 from i2i_pix2pixhd.editing.regions import Flood, Mask, ObjectPixels, Rectangle, Stroke
-from i2i_pix2pixhd.editing.renderer import Scene
+from i2i_pix2pixhd.editing.renderer import EditedScene
 from i2i_pix2pixhd.encoder import feature_encoder
 from i2i_pix2pixhd.generators import global_generator
 from i2i_pix2pixhd.scene import SceneGenerator, scene_generator
@@ -124,6 +124,38 @@ def test_the_number_of_an_object_that_is_gone_brings_no_style_back() -> None:
     assert not made.scene.table.objects
 
 
+@pytest.mark.parametrize("label", [0, 1, 25])
+def test_a_new_object_of_any_class_is_apart_from_what_is_painted(label: int) -> None:
+    labels, instances = street()
+    instances[0, :] = labels[0, :] = 24
+    made = Editor(net(), labels, instances, STYLES)
+    id = made.add(Rectangle(0, 2, 3, 5), 0)
+    other = made.add(Rectangle(5, 2, 8, 5), 0)
+    made.paint(Rectangle(10, 2, 13, 5), label)
+    assert made.scene.instances is not None
+    assert made.scene.instances.eq(id).nonzero().tolist() == [[y, x] for y in range(2, 5) for x in range(3)]
+    made.restyle([0.5, 0.5, 0.5], object=id)
+    made.remove(id)
+    labels[2:5, 5:8], labels[2:5, 10:13] = 0, label
+    instances[2:5, 5:8], instances[2:5, 10:13] = other, label
+    assert_map(made.scene.labels, labels)
+    assert_map(made.scene.instances, instances)
+    again = Editor(net(), made.scene.labels, made.scene.instances, STYLES)  # the numbering is known again
+    assert again.add(Rectangle(0, 5, 2, 6), 26) == 26002
+
+
+def test_more_objects_of_a_class_than_it_has_numbers() -> None:
+    labels, instances = torch.full((32, 40), 26), torch.arange(32 * 40).reshape(32, 40) % 1000 + 26000
+    labels[31, 39], instances[31, 39] = 27, 27000
+    made = Editor(net(), labels, instances, STYLES)
+    id = made.add(Rectangle(0, 31, 2, 32), 26)
+    assert not bool((instances == id).any())
+    made.paint(Rectangle(5, 31, 7, 32), 1)
+    made.remove(id, 7)
+    labels[31, :2], labels[31, 5:7] = 7, 1
+    assert_map(made.scene.labels, labels)
+
+
 def test_a_map_whose_objects_have_other_numbers() -> None:
     labels, instances = street()
     for offset, background in ((0, 0), (100, 0)):  # nothing but objects is numbered
@@ -169,7 +201,7 @@ def test_without_instances_labels_are_edited() -> None:
             wrong()  # type: ignore[no-untyped-call]
 
 
-def same(one: Scene, other: Scene) -> bool:
+def same(one: EditedScene, other: EditedScene) -> bool:
     assert one.instances is not None
     assert other.instances is not None
     tables = [
@@ -264,6 +296,7 @@ WRONG: tuple[tuple[Callable[[Editor], object], str], ...] = (
     (lambda e: e.restyle("sample"), "which object, or which label"),
     (lambda e: e.restyle("sample", object=26000, label=26), "which object, or which label"),
     (lambda e: e.restyle([0.1, 0.2], object=26000), "a list of 3 finite numbers"),
+    (lambda e: e.restyle([1e39, 0, 0], object=26000), "a list of 3 finite numbers"),
     (lambda e: e.restyle(3, object=26000), r"style \(=3\) must lie between 0 and 2, the centres of class 26"),
     (lambda e: e.restyle(True, object=26000), "a list of 3 finite numbers, not True"),
     (lambda e: e.restyle("usual", object=26000), r"style \(='usual'\) must be a list of numbers, .* sample or nearest"),
@@ -334,6 +367,9 @@ def test_styles_of_objects_and_of_classes() -> None:
     assert made.renderer.table(made.scene).objects[26002].tolist() == [0.5] * 3
     made.restyle("nearest", object=26002)
     assert made.renderer.table(made.scene).objects[26002].equal(CARS[2])
+    made.restyle([0.9, 0.9, 0.9], label=23)
+    made.restyle("nearest", label=23)  # which was never seen
+    assert made.renderer.table(made.scene).objects[23].equal(STYLES.mean)
 
 
 def test_another_style_by_chance() -> None:

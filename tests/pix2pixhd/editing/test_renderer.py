@@ -11,7 +11,7 @@ from i2i.errors import DataError, OutOfMemoryError, SettingsError
 from i2i_pix2pixhd import scene as scenes
 from i2i_pix2pixhd.editing import renderer as module
 from i2i_pix2pixhd.editing.editor import Editor
-from i2i_pix2pixhd.editing.renderer import Renderer, Scene, rendered
+from i2i_pix2pixhd.editing.renderer import EditedScene, Renderer, rendered
 from i2i_pix2pixhd.encoder import feature_encoder
 from i2i_pix2pixhd.generators import global_generator
 from i2i_pix2pixhd.scene import SceneGenerator, scene_generator, whole_scene
@@ -35,16 +35,16 @@ def net(*, boundaries: bool = True) -> SceneGenerator:
     return made.eval()
 
 
-def scene(size: tuple[int, int] = (13, 18), table: Table | None = None) -> Scene:
+def scene(size: tuple[int, int] = (13, 18), table: Table | None = None) -> EditedScene:
     labels = torch.ones(size, dtype=torch.int32)
     labels[:4] = 2
     labels[6:9, 2:6] = labels[5:11, 9:14] = 3
     instances = labels.clone()
     instances[6:9, 2:6], instances[5:11, 9:14] = 3000, 3001
-    return Scene(labels, instances, table or Table())
+    return EditedScene(labels, instances, table or Table())
 
 
-def features(given: Scene, named: dict[int, torch.Tensor]) -> torch.Tensor:
+def features(given: EditedScene, named: dict[int, torch.Tensor]) -> torch.Tensor:
     """The style of each pixel, one after the other."""
     assert given.instances is not None
     found = torch.zeros(1, 2, *given.labels.shape)
@@ -56,7 +56,7 @@ def features(given: Scene, named: dict[int, torch.Tensor]) -> torch.Tensor:
 USUAL = {1: torch.tensor([0.2, 0.2]), 2: STYLES.mean, 3000: CARS[0], 3001: CARS[0]}
 
 
-def image(model: SceneGenerator, given: Scene, named: dict[int, torch.Tensor]) -> torch.Tensor:
+def image(model: SceneGenerator, given: EditedScene, named: dict[int, torch.Tensor]) -> torch.Tensor:
     assert given.instances is not None
     return whole_scene(model, given.labels[None, None], given.instances[None, None], features(given, named))[0]
 
@@ -82,7 +82,7 @@ def test_the_name_of_every_style() -> None:
         id: style.tolist() for id, style in {**USUAL, 2: CARS[3], 3001: CARS[2]}.items()
     }
     assert found.classes[2].equal(CARS[3])
-    classes = Renderer(net(boundaries=False), STYLES).table(Scene(given.labels, None, Table()))
+    classes = Renderer(net(boundaries=False), STYLES).table(EditedScene(given.labels, None, Table()))
     assert {id: style.tolist() for id, style in classes.classes.items()} == {
         id: style.tolist() for id, style in {1: USUAL[1], 2: USUAL[2], 3: CARS[0]}.items()
     }
@@ -162,6 +162,8 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_styles_of_a_class_that_was_never_seen() -> None:
     given, found = scene(), Renderer(net(), STYLES)
     assert found.named(given, 0, 2, 2).equal(STYLES.mean)
+    assert found.named(given, "nearest", 2, 2).equal(STYLES.mean)
+    assert found.named(given, "sample", 2, 2).equal(STYLES.mean)
     assert found.named(given, "nearest", 3000, 3).equal(CARS[0])
     with pytest.raises(DataError, match=r"style \(=1\) must lie between 0 and 0, the centres of class 2"):
         found.named(given, 1, 2, 2)

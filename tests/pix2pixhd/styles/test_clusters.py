@@ -250,6 +250,8 @@ def test_styles_of_another_model(tmp_path: Path) -> None:
     (tmp_path / "styles.safetensors").unlink()
     with pytest.raises(ModelError, match=rf"has no styles yet; {remedy}"):
         load_styles(tmp_path, net)
+    with pytest.raises(ModelError, match=r"^runs/city has no styles yet; find them: i2i pix2pixhd encode runs/city"):
+        load_styles(tmp_path, net, "runs/city")
     with pytest.raises(SettingsError, match="trained without styles"):
         load_styles(tmp_path, model(features=0))
 

@@ -54,12 +54,12 @@ def test_a_model_without_styles() -> None:
 
 def test_what_is_needed_for_a_choice(tmp_path: Path) -> None:
     made = net()
-    loaded = Loaded(made, i2i.save(made, tmp_path / "model"))
+    loaded = Loaded(made, i2i.save(made, tmp_path / "model"), "runs/mine")
     mine = tmp_path / "mine.json"
     mine.write_text('{"classes": {"3": [0.5, 0.25]}}')
     for option in (StyleOption("sample"), StyleOption("nearest")):
         with pytest.raises(
-            ModelError, match=r"model has no styles yet; find them: i2i pix2pixhd encode .*model --data"
+            ModelError, match=r"^runs/mine has no styles yet; find them: i2i pix2pixhd encode runs/mine --data DIR$"
         ):
             choice_of(option, loaded, 0)
     for option, table in ((StyleOption("file", mine), {3: [0.5, 0.25]}), (StyleOption("encode", mine), {})):
@@ -71,13 +71,34 @@ def test_what_is_needed_for_a_choice(tmp_path: Path) -> None:
     save_styles(Styles({3: centre}, {3: centre[0]}, centre[0], fingerprint(made)), loaded.folder)
     assert [choice_of(StyleOption(how), loaded, 5).seed for how in ("sample", "nearest")] == [5, None]  # type: ignore[arg-type]
     assert choice_of(StyleOption("file", mine), loaded, 5).vectors([7], [4]).equal(centre)
-    (loaded.folder / "styles.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"styles\.safetensors"):
-        choice_of(StyleOption("file", mine), loaded, 5)
     mine.write_text('{"classes": {"3": [0.5]}}')
     (loaded.folder / "styles.safetensors").unlink()
     with pytest.raises(DataError, match=r"mine\.json: classes: 3: a style of this model is a list of 2 finite numbers"):
         choice_of(StyleOption("file", mine), loaded, 5)
+
+
+@pytest.mark.parametrize("held", [None, b""])
+def test_styles_that_are_of_no_use_stop_only_what_needs_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], held: bytes | None
+) -> None:
+    made, mine, centre = net(), tmp_path / "mine.json", torch.tensor([[0.1, 0.2]])
+    loaded = Loaded(made, i2i.save(made, tmp_path / "model"), "runs/mine")
+    save_styles(Styles({3: centre}, {3: centre[0]}, centre[0], "00" * 32), loaded.folder)  # of another encoder
+    if held is not None:
+        (loaded.folder / "styles.safetensors").write_bytes(held)
+    mine.write_text('{"classes": {"3": [0.5, 0.25]}}')
+    for how in ("file", "encode"):
+        choice = choice_of(StyleOption(how, mine), loaded, 5)  # type: ignore[arg-type]
+        assert choice.styles is None
+        told = capsys.readouterr().err
+        assert told.startswith(f"i2i: not used: {loaded.folder / 'styles.safetensors'}")
+        assert told.endswith("; find them: i2i pix2pixhd encode runs/mine --data DIR\n")
+        assert told.count("\n") == 1
+    with pytest.raises(DataError, match="there is no style for object 7 of class 4"):
+        choice_of(StyleOption("file", mine), loaded, 5).vectors([7], [4])
+    for how in ("sample", "nearest"):
+        with pytest.raises(ModelError, match=r"styles\.safetensors"):
+            choice_of(StyleOption(how), loaded, 5)  # type: ignore[arg-type]
 
 
 def test_the_styles_of_a_real_image() -> None:

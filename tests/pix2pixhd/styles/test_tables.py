@@ -19,6 +19,7 @@ STYLES = Styles(CENTRES, MEANS, torch.tensor([0.01, 0.02]), "")
 
 def test_the_most_usual_style_is_the_centre_nearest_to_the_mean() -> None:
     assert usual(STYLES, 26).equal(CENTRES[26][2])  # distances 0.45, 0.92, 0.22, 1.77
+    assert usual(STYLES, 33).equal(STYLES.mean)  # which was never seen
     found = Choice(STYLES).vectors([26001, 26002, 7, 33000], [26, 26, 7, 33])
     assert found.equal(torch.stack([CENTRES[26][2], CENTRES[26][2], CENTRES[7][0], STYLES.mean]))
 
@@ -126,6 +127,8 @@ def test_named_styles_in_a_file(tmp_path: Path) -> None:
         ('{"objects": {"5": [1, 2, 3]}}', "objects: 5: a style of this model is a list of 2 finite numbers"),
         ('{"objects": {"5": [1, NaN]}}', "objects: 5: a style of this model is a list of 2 finite numbers"),
         ('{"objects": {"5": [1, true]}}', "objects: 5: a style of this model is a list of 2 finite numbers"),
+        ('{"objects": {"5": [1e39, 0]}}', "objects: 5: a style of this model is a list of 2 finite numbers, not"),
+        (f'{{"objects": {{"5": [{"9" * 400}, 0]}}}}', "objects: 5: a style of this model is a list of 2 finite"),
         ('{"objects": {"5": 1}}', "objects: 5: a style of this model is a list of 2 finite numbers, not 1"),
     ],
 )
@@ -145,7 +148,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_numbers_as_a_style() -> None:
     assert as_style((1, 2.5), 2).equal(torch.tensor([1.0, 2.5]))
+    assert as_style([10**30, -3.4e38], 2).equal(torch.tensor([1e30, -3.4e38]))
     assert as_style(torch.tensor([1.0, 2.5]), 2).equal(torch.tensor([1.0, 2.5]))
-    for wrong in ([1.0], "ab", {"a": 1, "b": 2}, torch.zeros(2, 1), [1.0, float("inf")], None):
+    huge = [3.5e38, 0], [10**400, 0]  # as float32
+    for wrong in ([1.0], "ab", {"a": 1, "b": 2}, torch.zeros(2, 1), [1.0, float("inf")], None, *huge):
         with pytest.raises(DataError, match="a list of 2 finite numbers"):
             as_style(wrong, 2)

@@ -42,7 +42,8 @@ net = i2i.load("{folder}"{into})
 """
 _CALL = "image = net({given}).image  # (b, {channels_in}, h, w) -> (b, {channels_out}, h, w), in [-1, 1]"
 _CALL_OF_MAPS = """\
-# labels: {labels}; instances: a number for each object, int32 (b, 1, h, w), not used by models without them
+# labels: {labels}
+# instances: a number for each object, int32 (b, 1, h, w); a net that sees no boundaries leaves them aside
 image = net(labels, instances).image  # (b, {channels_out}, h, w), in [-1, 1]"""
 
 
@@ -70,8 +71,8 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
     facts |= {"reads": taken or str(from_json(config["reads"]))}
     facts |= {"writes": str(from_json(config["writes"])), "parameters": f"{config['parameters']:,}"}
     if takes != "noise":
-        padded = "the commands of the plugin pad" if taken else "`i2i translate` pads"
-        facts["height and width"] = f"multiples of {config['multiple']} ({padded} any size)"
+        padded = "" if taken else " (`i2i translate` pads any size)"
+        facts["height and width"] = f"multiples of {config['multiple']}{padded}"
     name = folder.resolve().name
     return _CARD.format(
         task=task,
@@ -92,5 +93,7 @@ def _call(takes: str, channels_in: int | str, channels_out: int | str) -> str:
     """Show how the net is called; nets of noise and of images take one tensor."""
     if takes != "labels":
         return _CALL.format(given=takes or "photo", channels_in=channels_in, channels_out=channels_out)
-    maps = f"class ids, int32 (b, 1, h, w){_OR_IMAGE}"
-    return _CALL_OF_MAPS.format(labels=maps, channels_out=channels_out)
+    labels = f"an image, float32 (b, {channels_in}, h, w) in [-1, 1]"
+    if channels_in == 1:  # a grey image has as many as a map
+        labels = "class ids, int32 (b, 1, h, w); where there are no classes, a grey image in [-1, 1]"
+    return _CALL_OF_MAPS.format(labels=labels, channels_out=channels_out)

@@ -1,7 +1,7 @@
 """Checkpoints of other code as models of i2i.
 
-A converter is a function of a plugin (`i2i.hookspecs.register_converters`). `weights_of` and `filled` are for its use:
-what is common to all files of weights is done there. `i2i.pickles` reads the files.
+A converter is a function of a plugin (`i2i.hookspecs.register_converters`). `weights_of`, `filled` and what stands
+between them are for its use: what is common to all files of weights is done there. `i2i.pickles` reads the files.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from i2i.entries import ConverterEntry
 from i2i.errors import I2IError, ModelError, RunError, SettingsError
+from i2i.layers import Norm
 from i2i.models import CONFIG, save
 from i2i.nearest import nearest
 from i2i.parts import Spec
@@ -30,6 +31,7 @@ M = TypeVar("M", bound=nn.Module)
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "weights")
 # What DataParallel, DistributedDataParallel and torch.compile put in front of every name.
 PREFIXES = ("module.", "_orig_mod.")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _KEY = re.compile(r"\w[\w.-]*")
 
 
@@ -208,6 +210,54 @@ def _plain(key: str, value: Tensor) -> Tensor:
     if not value.isfinite().all():
         raise ModelError(f"{_short(key)} is not finite: the training had failed by then; take an earlier checkpoint")
     return value
+
+
+def convolutions(weights: Mapping[str, Tensor], pattern: str) -> list[int]:
+    r"""Return the positions of convolutions in a sequence, in order.
+
+    Args:
+        weights: what `weights_of` returned.
+        pattern: a regular expression for the whole name of such a weight, with the position as its group.
+
+    Example:
+        >>> found = {"model.10.weight": torch.ones(1, 1, 3, 3), "model.2.weight": torch.ones(1, 1, 3, 3)}
+        >>> convolutions(found | {"model.3.weight": torch.ones(1)}, r"model\.(\d+)\.weight")
+        [2, 10]
+    """
+    found = {match[1] for key, value in weights.items() if value.ndim == 4 and (match := re.fullmatch(pattern, key))}
+    return sorted(map(int, found))
+
+
+def has_batch_norm(weights: Mapping[str, Tensor]) -> bool:
+    """Tell whether a net of convolutions has batch norms: of the usual norms they alone have weights of their own.
+
+    Example:
+        >>> has_batch_norm({"0.weight": torch.ones(8, 3, 3, 3), "0.bias": torch.ones(8), "1.weight": torch.ones(8)})
+        True
+    """
+    return any(key.endswith(".weight") and value.ndim == 1 for key, value in weights.items())
+
+
+def with_statistics(weights: Mapping[str, Tensor], norm: Norm) -> dict[str, Tensor]:
+    """Make files of old versions of PyTorch equal to new ones.
+
+    Instance norm used to save statistics that nothing reads; batch norm did not save the number of its batches.
+
+    Args:
+        weights: what `weights_of` returned.
+        norm: of the net.
+
+    Returns:
+        The weights with all the statistics of batch norms, without those of instance norms.
+
+    Example:
+        >>> list(with_statistics({"1.bias": torch.ones(2), "2.running_mean": torch.ones(2)}, "instance"))
+        ['1.bias']
+    """
+    if norm == "instance":
+        return {key: value for key, value in weights.items() if key.rpartition(".")[2] not in _STATISTICS}
+    means = [key for key in weights if key.endswith(".running_mean")] if norm == "batch" else []
+    return {key.replace("running_mean", "num_batches_tracked"): torch.tensor(0) for key in means} | dict(weights)
 
 
 def filled(build: Callable[[], M], weights: Mapping[str, Tensor]) -> M:

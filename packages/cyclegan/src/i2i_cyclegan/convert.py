@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from torch import Tensor, nn, tensor
+from torch import Tensor, nn
 
-from i2i.convert import filled, inventory, weights_of
+from i2i.convert import convolutions, filled, has_batch_norm, inventory, weights_of, with_statistics
 from i2i.errors import ModelError
 from i2i.layers import Norm
 from i2i.pixels import PixelFormat
@@ -33,7 +33,6 @@ _LAYOUTS: Mapping[tuple[int, ...], tuple[Padding, float]] = {
     (0, 3): ("zero", 0.0),
     (0, 4): ("zero", 0.5),
 }
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 # Networks of other code that share the first keys with ours, or are often taken for them.
 _OTHERS = (
     (r"\.filt$", "a network of CUT with blurred down- and upsampling"),
@@ -95,7 +94,7 @@ def network(weights: Weights, *, unet_dropout: float = 0.0) -> nn.Module:
         ModelError: it is none of the authors' networks.
     """
     build, norm = _recognised(weights, unet_dropout)
-    net = filled(build, _tidied(weights, norm))
+    net = filled(build, with_statistics(weights, norm))
     if (getattr(net, "in_channels", None), getattr(net, "out_channels", None)) == (1, 2):  # the authors' colourisation
         net.reads = PixelFormat(channels=1, colours="lightness")  # type: ignore[assignment]
         net.writes = PixelFormat(channels=2, colours="chroma")  # type: ignore[assignment]
@@ -122,9 +121,9 @@ def _recognised(weights: Weights, unet_dropout: float) -> tuple[Build, Norm]:
 
 
 def _resnet(weights: Weights) -> tuple[Build, Norm]:
-    places = _places(weights, r"model\.(\d{1,4})\.weight")
+    places = convolutions(weights, r"model\.(\d{1,4})\.weight")
     blocks = {key.split(".")[1] for key in weights if re.match(r"model\.\d+\.conv_block\.", key)}
-    inside = tuple(_places(weights, r"model\.\d+\.conv_block\.(\d{1,4})\.weight"))
+    inside = tuple(convolutions(weights, r"model\.\d+\.conv_block\.(\d{1,4})\.weight"))
     padding, dropout = _LAYOUTS.get(inside, ("reflect", 0.0))
     norm, (width, channels) = _norm(weights, "model.1"), weights["model.1.weight"].shape[:2]
     make = functools.partial(
@@ -149,7 +148,7 @@ def _unet(weights: Weights, dropout: float) -> tuple[Build, Norm]:
 
 def _patch(weights: Weights) -> tuple[Build, Norm]:
     norm, (width, channels) = _norm(weights, "model.2"), weights["model.0.weight"].shape[:2]
-    layers = len(_places(weights, r"model\.(\d{1,4})\.weight")) - 2
+    layers = len(convolutions(weights, r"model\.(\d{1,4})\.weight")) - 2
     return functools.partial(patch_discriminator, channels, base_width=width, layers=layers, norm=norm), norm
 
 
@@ -163,26 +162,8 @@ def _kernel(weights: Weights, key: str) -> int:
     return weights[key].shape[-1] if key in weights and weights[key].ndim == 4 else 0
 
 
-def _places(weights: Weights, pattern: str) -> list[int]:
-    """The positions of convolutions, where ``pattern`` has them in its group."""
-    found = {match[1] for key, value in weights.items() if value.ndim == 4 and (match := re.fullmatch(pattern, key))}
-    return sorted(map(int, found))
-
-
 def _norm(weights: Weights, convolution: str) -> Norm:
-    """The norm: batch norm alone has weights of its own, and only before an instance norm a convolution has a bias."""
-    if any(key.endswith(".weight") and value.ndim == 1 for key, value in weights.items()):
+    """The norm; only before an instance norm a convolution has a bias."""
+    if has_batch_norm(weights):
         return "batch"
     return "instance" if f"{convolution}.bias" in weights else "none"
-
-
-def _tidied(weights: Weights, norm: Norm) -> dict[str, Tensor]:
-    """Make files of old versions of PyTorch equal to new ones.
-
-    Instance norm used to save statistics that nothing reads; batch norm did not save the number of its batches.
-    """
-    tidy = {k: v for k, v in weights.items() if norm != "instance" or k.rpartition(".")[2] not in _STATISTICS}
-    if norm == "batch":
-        means = [key for key in weights if key.endswith(".running_mean")]
-        tidy = {key.replace("running_mean", "num_batches_tracked"): tensor(0) for key in means} | tidy
-    return tidy

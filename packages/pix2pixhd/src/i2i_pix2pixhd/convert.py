@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from torch import Tensor, nn, tensor
+from torch import Tensor, nn
 
-from i2i.convert import filled, inventory, weights_of
+from i2i.convert import convolutions, filled, has_batch_norm, inventory, weights_of, with_statistics
 from i2i.errors import I2IError, ModelError, SettingsError
 from i2i_pix2pixhd.encoder import feature_encoder
 from i2i_pix2pixhd.generators import global_generator, local_enhancer
@@ -30,7 +30,6 @@ Norm = Literal["instance", "batch"]
 
 # What the authors' options are where nobody changes them: the classes of Cityscapes, the numbers of a style.
 _CLASSES, _FEATURES = 35, 3
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 # Discriminators trained with feature matching, whose layers have names of their own, and without.
 _MATCHED = r"scale(\d{1,3})_layer(\d{1,3})\.\d{1,3}\.\w+"
 _UNMATCHED = r"layer(\d{1,3})\.(\d{1,3})\.(\w+)"
@@ -185,6 +184,7 @@ def _features(generator: File, encoder: File | None, judge: File | None, labels:
 
     Raises:
         ModelError: the files are not of one training.
+        SettingsError: ``labels`` leaves another number than that of the authors, and no file says so.
     """
     taken: int = generator.net.in_channels
     made: int = generator.net.out_channels
@@ -200,7 +200,7 @@ def _features(generator: File, encoder: File | None, judge: File | None, labels:
     elif judged is not None:
         features = taken - judged
     elif labels is not None:
-        features = max(taken - labels - boundaries, 0) if labels else 0
+        features = _left_over(taken, labels, boundaries) if labels else 0
     else:
         features = _FEATURES if taken == _CLASSES + boundaries + _FEATURES else 0
     if judge and (judged != taken - features or not (encoder or features in (0, _FEATURES))):
@@ -210,6 +210,21 @@ def _features(generator: File, encoder: File | None, judge: File | None, labels:
             f"{judged} more, the generator makes them of {seen}"
         )
     return features
+
+
+def _left_over(taken: int, labels: int, boundaries: bool) -> int:
+    """What is neither labels nor boundary map, where nothing else tells: no features, or as many as the authors'."""
+    left = max(taken - labels - boundaries, 0)
+    if left not in (0, _FEATURES):
+        fitting = [f"{taken - boundaries}"]
+        if taken > _FEATURES + boundaries:
+            fitting.append(f"{taken - boundaries - _FEATURES} with {_FEATURES} features")
+        edges = ", one of them the boundary map (none: --no-boundaries)" if boundaries else ""
+        raise SettingsError(
+            f"labels (={labels}) must be {', or '.join(fitting)}: the generator takes {taken} channels{edges}; for "
+            "another number of features name the encoder, too (*_net_E.pth)"
+        )
+    return left
 
 
 def _divided(channels: int, features: int, labels: int | None, boundaries: bool) -> Scene:
@@ -244,10 +259,8 @@ def recognised(path: Path, weights: Weights) -> File:
         ModelError: it is none of the authors' nets; the first difference is named.
     """
     weights = _renamed(weights)
-    norm: Norm = "instance"
-    if any(key.endswith(".weight") and value.ndim == 1 for key, value in weights.items()):
-        norm = "batch"  # which alone has weights of its own
-    weights = _tidied(weights, norm)
+    norm: Norm = "batch" if has_batch_norm(weights) else "instance"
+    weights = with_statistics(weights, norm)
     role, taken, build = _recognised(weights, norm)
     return File(path, role, build, weights, filled(functools.partial(build, in_channels=taken), weights))
 
@@ -303,9 +316,7 @@ def _count(weights: Weights, pattern: str) -> int:
 
 def _places(weights: Weights, prefix: str) -> list[int]:
     """The positions of the convolutions in a sequence, without those inside of blocks."""
-    convolutions = (key for key, value in weights.items() if value.ndim == 4)
-    found = {match[1] for key in convolutions if (match := re.fullmatch(rf"{prefix}\.(\d{{1,4}})\.weight", key))}
-    return sorted(map(int, found))
+    return convolutions(weights, rf"{prefix}\.(\d{{1,4}})\.weight")
 
 
 def _made(weights: Weights, prefix: str) -> int:
@@ -331,15 +342,3 @@ def _matched(key: re.Match[str], places: Mapping[str, Sequence[int]]) -> str:
     if layer < 0:
         return key[0]
     return f"scale{scale}_layer{layer}.{place - places[scale][layer]}.{field}"
-
-
-def _tidied(weights: Weights, norm: Norm) -> dict[str, Tensor]:
-    """Make files of old versions of PyTorch equal to new ones.
-
-    Instance norm used to save statistics that nothing reads; batch norm did not save the number of its batches.
-    """
-    tidy = {k: v for k, v in weights.items() if norm != "instance" or k.rpartition(".")[2] not in _STATISTICS}
-    if norm == "batch":
-        means = [key for key in weights if key.endswith(".running_mean")]
-        tidy = {key.replace("running_mean", "num_batches_tracked"): tensor(0) for key in means} | tidy
-    return tidy

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """A model, and the folder that it lies in."""
+    """A model, the folder that it lies in, and what the user calls it: a run, for example."""
 
     net: SceneGenerator
     folder: Path
+    name: str
 
 
 def load_model(model: str | Path, device: str) -> Loaded:
@@ -44,23 +45,17 @@ def load_model(model: str | Path, device: str) -> Loaded:
     if not isinstance(net, SceneGenerator):
         raise ModelError(f"{model} is no model of pix2pixHD (it holds a {type(net).__name__}); name one that "
                          "i2i train pix2pixhd or i2i convert pix2pixhd made")  # fmt: skip
-    return Loaded(net.to(place), Path(describe(found)["folder"]))
+    return Loaded(net.to(place), Path(describe(found)["folder"]), str(model))
 
 
-def folder(out: Path) -> Path:
-    """Return the folder for results; it is made if needed.
+def check_folder(out: Path) -> None:
+    """Check that results can go into a folder, which is made with the first of them.
 
     Raises:
-        RunError: it cannot be made.
         SettingsError: a file has that name.
     """
-    from i2i.files import writing
-
     if out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; name a folder for the results")
-    with writing(out, "nothing was written"):
-        out.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def suffix_of(model: SceneGenerator) -> str:
@@ -91,7 +86,7 @@ def write(image: Tensor, path: Path, model: SceneGenerator) -> Path:
     from i2i.pixels import formats_of
 
     with writing(path, "what was written before is intact"):
-        folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_image(image, path, formats_of(model)[1])
     return path
 

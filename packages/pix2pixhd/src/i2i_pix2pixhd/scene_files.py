@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -40,20 +39,55 @@ class ReadScene(NamedTuple):
         return Instanced(self.labels, self.instances, self.image)
 
 
-def check_instances(model: SceneGenerator, given: bool) -> None:
-    """Check that instance maps are named where a model needs them, and only where it knows them.
+class Trained(NamedTuple):
+    """How the scenes of a training were read.
+
+    Attributes:
+        width: that they were brought to; None: they were not, or this is no run.
+        instances: with instance maps.
+    """
+
+    width: int | None
+    instances: bool
+
+
+def check_instances(model: SceneGenerator, given: bool, *, edited: bool = False) -> None:
+    """Check that instance maps are named where a model needs them, and only where they are of use.
+
+    Args:
+        model: says whether it sees objects, or pools styles by them.
+        given: they are named.
+        edited: the scene is edited, for which objects are of use, whatever the model sees.
 
     Raises:
-        SettingsError: they are not, or it does not.
+        SettingsError: they are not, or are of none.
     """
     if not given and (model.boundaries or (model.features and not model.labels)):
         raise SettingsError("this model sees objects: name their instance maps with --instances")
-    if given and not (model.boundaries or model.features):
+    if given and not (model.boundaries or model.features or edited):
         raise SettingsError("this model was trained without instance maps; leave --instances out")
+
+
+def colours_of(model: SceneGenerator, path: Path | None) -> Colours | None:
+    """Read a table of colours, for a model that has classes.
+
+    Raises:
+        DataError: the table says something else.
+        SettingsError: the model has none.
+    """
+    from i2i.data import read_colours
+
+    if path is None:
+        return None
+    if not model.labels:
+        raise SettingsError("this model reads images, which have no classes; leave --colours out")
+    return read_colours(path)
 
 
 def find_scenes(model: SceneGenerator, labels: Path, instances: Path | None, images: Path | None = None) -> list[Scene]:
     """Find the files that belong together: those of equal name; files that are named themselves do, whatever they say.
+
+    Of folders of Cityscapes the files of each kind are taken.
 
     Args:
         model: says whether labels are maps or images.
@@ -63,6 +97,7 @@ def find_scenes(model: SceneGenerator, labels: Path, instances: Path | None, ima
 
     Raises:
         DataError: there is none, or one has no partner.
+        SettingsError: one image is named for several scenes.
     """
     from i2i.data import Scene
     from i2i.data import find_scenes as find
@@ -70,8 +105,13 @@ def find_scenes(model: SceneGenerator, labels: Path, instances: Path | None, ima
     given = [path for path in (labels, instances, images) if path is not None]
     if len(given) > 1 and all(path.is_file() for path in given):
         return [Scene(labels, instances, images)]
-    with _known_instances():
-        return find(labels, instances, images, classes=model.labels > 0)
+    if images is not None and images.is_file() and (count := len(find(labels, classes=model.labels > 0))) > 1:
+        one = "map with --labels" if model.labels else "image with --images"
+        raise SettingsError(
+            f"--style encode:{images} is one image, but there are {count} scenes in {labels}; name a folder of images, "
+            f"or one {one} FILE"
+        )
+    return find(labels, instances, images, classes=model.labels > 0, optional=False)
 
 
 def training_scenes(model: SceneGenerator, data: Path, *, instances: bool) -> list[Scene]:
@@ -88,21 +128,10 @@ def training_scenes(model: SceneGenerator, data: Path, *, instances: bool) -> li
     from i2i.data import find_scenes as find
     from i2i.data import scene_places
 
-    with _known_instances():
-        places = scene_places(data, "train", classes=model.labels > 0, instances=instances)
-        assert places is not None  # it is what is held out that may be missing
-        return find(*places, classes=model.labels > 0)
-
-
-@contextmanager
-def _known_instances() -> Iterator[None]:
-    """Leave out of errors what only a training can do: to go without instance maps."""
-    from i2i.data.scene_folders import NO_INSTANCES
-
-    try:
-        yield
-    except DataError as error:
-        raise DataError(str(error).removesuffix(f", {NO_INSTANCES}")) from error
+    # Only a training can go without instance maps.
+    places = scene_places(data, "train", classes=model.labels > 0, instances=instances, optional=False)
+    assert places is not None  # it is what is held out that may be missing
+    return find(*places, classes=model.labels > 0, optional=False)
 
 
 def read_scene(
@@ -121,9 +150,7 @@ def read_scene(
     """
     import torch
 
-    from i2i.data import read_instances, to_tensor
-    from i2i.data.rows import unequal
-    from i2i.data.transforms import resize
+    from i2i.data import read_instances, resize, to_tensor, unequal
     from i2i.pixels import formats_of
 
     reads, writes = formats_of(model)
@@ -153,8 +180,7 @@ def read_scene(
 
 
 def _labels(model: SceneGenerator, path: Path, colours: Colours | None) -> NDArray[Any]:
-    from i2i.data import read_labels
-    from i2i.data.ids import IdError
+    from i2i.data import IdError, read_labels
 
     try:
         return read_labels(path, model.labels, model.palette if colours is None else colours)
@@ -168,8 +194,7 @@ def _labels(model: SceneGenerator, path: Path, colours: Colours | None) -> NDArr
 
 
 def _image(path: Path, pixels: PixelFormat) -> NDArray[Any]:
-    from i2i.data import read_image
-    from i2i.data.channels import MisfitError
+    from i2i.data import MisfitError, read_image
 
     try:
         return read_image(path, pixels)
@@ -210,16 +235,21 @@ def read_all(
         raise DataError(f"none of the {len(listed)} scenes can be used; the first: {bad[0]}")
 
 
-def trained_width(model: str) -> int | None:
-    """Return the width that the scenes of a run were brought to; None where they were not, or this is no run.
+def trained(model: str) -> Trained:
+    """Return how the scenes of a training were read, as the settings of its run say.
+
+    Args:
+        model: a run, or one of the models in it (``model``, ``best``); of others nothing is known.
 
     Raises:
         SettingsError: the settings of the run are damaged.
     """
     from i2i.toml import read_settings
 
-    path = Path(model) / "settings.toml"
-    settings = read_settings(path).settings if path.is_file() else {}
+    folder = Path(model).resolve()
+    places = [folder, folder.parent] if folder.name in ("model", "best") else [folder]
+    path = next((path for place in places if (path := place / "settings.toml").is_file()), None)
+    settings = {} if path is None else read_settings(path).settings
     scaled = str(settings.get("preprocess", "")) not in ("", "none", "crop")
     width = settings.get("load_size")
-    return width if scaled and isinstance(width, int) else None
+    return Trained(width if scaled and isinstance(width, int) else None, settings.get("instances") is True)

@@ -9,17 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from i2i.data.channels import MisfitError
     from i2i.data.colours import Colours, coloured, read_colours
     from i2i.data.folders import Folders, find_folders, find_images
-    from i2i.data.ids import read_ids, read_instances, read_labels, write_ids
+    from i2i.data.ids import IdError, read_ids, read_instances, read_labels, write_ids
     from i2i.data.images import read_image, to_tensor, write_image
     from i2i.data.loader import Batches, single, unpaired
     from i2i.data.pairs import paired
     from i2i.data.prepared import Prepared, prepare
     from i2i.data.previews import preview
+    from i2i.data.rows import unequal
     from i2i.data.scene_folders import Scene, find_scenes, scene_places
     from i2i.data.scenes import PreparedScenes, prepare_scenes
-    from i2i.data.transforms import CENTRE, Draw, TransformSettings, check_multiple, transform
+    from i2i.data.transforms import CENTRE, Draw, TransformSettings, check_multiple, resize, transform
 
 _HOMES = {
     "Batches": "loader",
@@ -27,6 +29,8 @@ _HOMES = {
     "Colours": "colours",
     "Draw": "transforms",
     "Folders": "folders",
+    "IdError": "ids",
+    "MisfitError": "channels",
     "Prepared": "prepared",
     "PreparedScenes": "scenes",
     "Scene": "scene_folders",
@@ -45,10 +49,12 @@ _HOMES = {
     "read_image": "images",
     "read_instances": "ids",
     "read_labels": "ids",
+    "resize": "transforms",
     "scene_places": "scene_folders",
     "single": "loader",
     "to_tensor": "images",
     "transform": "transforms",
+    "unequal": "rows",
     "unpaired": "loader",
     "write_ids": "ids",
     "write_image": "images",
@@ -60,6 +66,8 @@ __all__ = [
     "Colours",
     "Draw",
     "Folders",
+    "IdError",
+    "MisfitError",
     "Prepared",
     "PreparedScenes",
     "Scene",
@@ -78,10 +86,12 @@ __all__ = [
     "read_image",
     "read_instances",
     "read_labels",
+    "resize",
     "scene_places",
     "single",
     "to_tensor",
     "transform",
+    "unequal",
     "unpaired",
     "write_ids",
     "write_image",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BANDS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"})
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags of TIFF; the first one is that of EXIF, too.
-_ORIENTATION, _SAMPLES, _BITS, _SAMPLE_FORMAT = 274, 277, 258, 339
+_ORIENTATION, _SAMPLES, _BITS, _SAMPLE_FORMAT, _PHOTOMETRIC = 274, 277, 258, 339, 262
 _UNSIGNED, _UNDEFINED = 1, 4
 _EXTRA_ALPHA = {1: "multiplied", 2: "straight"}
 _INTEGERS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
@@ -60,6 +60,11 @@ def _is_plain_tiff(image: ImageFile) -> bool:
         and max(tags.get(_BITS, (1,))) <= 8
         and {_UNSIGNED, _UNDEFINED}.issuperset(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)))
     )
+
+
+def counts_from_white(image: ImageFile) -> bool:
+    """Tell whether the 0 of a grey TIFF is white: Pillow turns its numbers round."""
+    return image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
 
 
 def _has_low_bytes(image: ImageFile) -> bool:

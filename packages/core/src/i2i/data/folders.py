@@ -107,13 +107,16 @@ def check_partners(one: Mapping[str, Path], other: Mapping[str, Path], what: str
 
 
 def named_images(
-    source: str | Path | Sequence[str | Path], rename: Callable[[str], str] = lambda name: name
+    source: str | Path | Sequence[str | Path],
+    rename: Callable[[str], str] = lambda name: name,
+    choose: Callable[[Sequence[Path]], Sequence[Path]] = lambda paths: paths,
 ) -> dict[str, Path]:
     """Return the images of folders and files by their names: the path below the folder, without its suffix.
 
     Args:
         source: a folder, a file, or several of them.
         rename: says what of a name counts.
+        choose: says which files of a folder count.
 
     Raises:
         DataError: two have the same name, or there is no image.
@@ -121,7 +124,7 @@ def named_images(
     found: dict[str, Path] = {}
     for entry in [source] if isinstance(source, str | Path) else source:
         folder = Path(entry) if Path(entry).is_dir() else Path(entry).parent
-        for path in find_images(entry):
+        for path in choose(find_images(entry)):
             name = rename(path.relative_to(folder).with_suffix("").as_posix())
             if name in found:
                 raise DataError(f"{found[name]} and {path} have the same name, so no image can be matched with them")

@@ -102,7 +102,7 @@ def instances_size(source: Source, *, name: str | None = None) -> tuple[int, int
         DataError: no image, or of a kind that holds no ids, as far as the header tells.
     """
     with named(source, name), opened(source) as image:
-        if image is None or (image.format == "TIFF" and not deep.is_plain(image)):
+        if image is None or _is_raw_tiff(image):
             return deep.tiff_header(source).size
         _check_kind(image)
         if image.mode in _COLOURED:
@@ -112,13 +112,18 @@ def instances_size(source: Source, *, name: str | None = None) -> tuple[int, int
 
 def _stored(source: Source) -> Stored:
     with opened(source) as image:
-        if image is None or (image.format == "TIFF" and not deep.is_plain(image)):
+        if image is None or _is_raw_tiff(image):
             return deep.read_tiff_integers(source)
         _check_kind(image)
         spread = _SPREAD.get(_raw_mode(image), 1)
         ImageOps.exif_transpose(image, in_place=True)  # reads the pixels, too
         array = np.atleast_3d(np.asarray(image))
         return Stored(array // np.uint8(spread) if spread > 1 else array)
+
+
+def _is_raw_tiff(image: ImageFile.ImageFile) -> bool:
+    """Whether it is a TIFF whose numbers Pillow would not give as they stand."""
+    return image.format == "TIFF" and (not deep.is_plain(image) or deep.counts_from_white(image))
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -15,7 +16,7 @@ Place: TypeAlias = "str | Path | Sequence[str | Path]"
 Split: TypeAlias = Literal["train", "held_out"]
 
 # What Cityscapes puts behind the name of a scene.
-_ENDING = re.compile(r"(_gt(Fine|Coarse)_(labelIds|labelTrainIds|instanceIds|color)|_leftImg8bit)$")
+_ENDING = re.compile(r"(_gt(Fine|Coarse)_((label|instance)(Train)?Ids|color)|_leftImg8bit)$")
 _CITYSCAPES = {
     "labels": ("gtFine", "_gtFine_labelIds"),
     "instances": ("gtFine", "_gtFine_instanceIds"),
@@ -41,18 +42,25 @@ class Places(NamedTuple):
 
 
 def find_scenes(
-    labels: Place, instances: Place | None = None, images: Place | None = None, *, classes: bool = True
+    labels: Place,
+    instances: Place | None = None,
+    images: Place | None = None,
+    *,
+    classes: bool = True,
+    optional: bool = True,
 ) -> list[Scene]:
     """List the scenes of folders: the files of the same name belong together.
 
     A name is the path below its folder, without its suffix, and without what Cityscapes puts behind it
-    (``_gtFine_labelIds``, ``_gtFine_instanceIds``, ``_leftImg8bit``).
+    (``_gtFine_labelIds``, ``_gtFine_instanceIds``, ``_leftImg8bit``). Where a file with the ending of its kind lies in
+    a folder, what Cityscapes has of the same scene beside it (colours, other ids) is left out.
 
     Args:
         labels: folders or files of label maps.
         instances: those of instance maps, where there are some.
         images: those of images.
         classes: False: ``labels`` are images of a domain A, and errors call them so.
+        optional: one can go without instance maps, and errors say how (``--no-instances``).
 
     Returns:
         In the order of the names of ``labels``.
@@ -60,9 +68,13 @@ def find_scenes(
     Raises:
         DataError: a name is of one kind only, or twice in one; the first of them are listed.
     """
-    named = named_images(labels, _without_ending)
-    objects = None if instances is None else _partners(named, instances, ("labels" if classes else "A", "instances"))
-    photos = None if images is None else _partners(named, images, ("labels", "images") if classes else ("A", "B"))
+    named = _named(labels, "labels" if classes else "A")
+    objects = photos = None
+    if instances is not None:
+        remedy = f", {NO_INSTANCES}" if optional else ""
+        objects = _partners(named, instances, ("labels" if classes else "A", "instances"), remedy)
+    if images is not None:
+        photos = _partners(named, images, ("labels", "images") if classes else ("A", "B"))
     return [
         Scene(path, None if objects is None else objects[name], None if photos is None else photos[name])
         for name, path in named.items()
@@ -73,17 +85,36 @@ def _without_ending(name: str) -> str:
     return _ENDING.sub("", name)
 
 
-def _partners(named: Mapping[str, Path], place: Place, kinds: tuple[str, str]) -> dict[str, Path]:
-    found = named_images(place, _without_ending)
+def _named(place: Place, kind: str) -> dict[str, Path]:
+    ending = _CITYSCAPES[kind][1] if kind in _CITYSCAPES else ""
+    return named_images(place, _without_ending, partial(_chosen, ending))
+
+
+def _chosen(ending: str, paths: Sequence[Path]) -> list[Path]:
+    """Leave out the files of Cityscapes that lie beside one of the same scene with this ending."""
+    own = {_scene_of(path) for path in paths if path.stem.endswith(ending)}
+    return [
+        path
+        for path in paths
+        if path.stem.endswith(ending) or _scene_of(path) not in own or _ENDING.search(path.stem) is None
+    ]
+
+
+def _scene_of(path: Path) -> Path:
+    return path.with_name(_without_ending(path.stem))
+
+
+def _partners(named: Mapping[str, Path], place: Place, kinds: tuple[str, str], remedy: str = "") -> dict[str, Path]:
+    found = _named(place, kinds[1])
     try:
         check_partners(named, found, f"the files of {kinds[0]} and {kinds[1]}", kinds)
     except DataError as error:
-        raise DataError(f"{error}{f', {NO_INSTANCES}' if 'instances' in kinds else ''}") from error
+        raise DataError(f"{error}{remedy}") from error
     return found
 
 
 def scene_places(
-    root: str | Path, split: Split = "train", *, classes: bool = True, instances: bool = True
+    root: str | Path, split: Split = "train", *, classes: bool = True, instances: bool = True, optional: bool = True
 ) -> Places | None:
     """Find scenes in ``root``: the authors' layout, or that of Cityscapes.
 
@@ -94,6 +125,7 @@ def scene_places(
         split: ``"train"`` or ``"held_out"``.
         classes: there are label maps; else images of a domain A.
         instances: there are instance maps.
+        optional: one can go without them, and errors say how (``--no-instances``).
 
     Returns:
         None where nothing is held out, or no images of it: label maps alone cannot be compared with anything.
@@ -102,8 +134,9 @@ def scene_places(
         DataError: a folder is missing; the message says what is there.
     """
     root = existing_folder(root)
+    remedy = f", {NO_INSTANCES}" if optional else ""
     if classes and (root / "gtFine").is_dir():
-        return _cityscapes(root, split, instances)
+        return _cityscapes(root, split, instances, remedy)
     start = "train" if split == "train" else "test"
     kinds = [(f"{start}_label",), (f"{start}_img",)] if classes else [(f"{start}_{x}", f"{start}{x}") for x in "AB"]
     labels, images = (next((root / name for name in names if (root / name).is_dir()), None) for names in kinds)
@@ -116,10 +149,10 @@ def scene_places(
     if instances and not objects.is_dir():
         if split == "held_out":
             raise DataError(
-                f"{root} has {labels.name} and {images.name}, but no {objects.name}: the held-out scenes are incomplete; "
-                f"add {objects.name}, or take {images.name} out of it to train without held-out scenes"
+                f"{root} has {labels.name} and {images.name}, but no {objects.name}: the held-out scenes are "
+                f"incomplete; add {objects.name}, or take {images.name} out of it to train without held-out scenes"
             )
-        raise DataError(f"{root} has no {objects.name}, the folder of instance maps; add it, {NO_INSTANCES}")
+        raise DataError(f"{root} has no {objects.name}, the folder of instance maps; add it{remedy}")
     return Places(labels, objects if instances else None, images)
 
 
@@ -134,7 +167,7 @@ def _missing(root: Path, missing: Sequence[str], classes: bool) -> DataError:
     )
 
 
-def _cityscapes(root: Path, split: Split, instances: bool) -> Places | None:
+def _cityscapes(root: Path, split: Split, instances: bool, remedy: str) -> Places | None:
     part = "train" if split == "train" else "val"
     found: dict[str, list[Path]] = {}
     for kind, (name, ending) in _CITYSCAPES.items():
@@ -147,6 +180,6 @@ def _cityscapes(root: Path, split: Split, instances: bool) -> Places | None:
             raise DataError(f"{folder} does not exist; the layout of Cityscapes has gtFine/train and leftImg8bit/train")
         found[kind] = [path for path in find_images(folder) if path.stem.endswith(ending)]
         if not found[kind]:
-            remedy = f"add them{f', {NO_INSTANCES}' if kind == 'instances' else ''}"
-            raise DataError(f"{folder} has no files that end in {ending}.png; {remedy}")
+            without = remedy if kind == "instances" else ""
+            raise DataError(f"{folder} has no files that end in {ending}.png; add them{without}")
     return Places(found["labels"], found.get("instances"), found["images"])

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from i2i.policy import Precision
     from i2i_pix2pixhd.editing.editor import Editor
-    from i2i_pix2pixhd.editing.renderer import Scene
-    from i2i_pix2pixhd.editing.script import Step
+    from i2i_pix2pixhd.editing.renderer import EditedScene
+    from i2i_pix2pixhd.editing.script import AppliedEdit
     from i2i_pix2pixhd.files import Loaded
     from i2i_pix2pixhd.scene import SceneGenerator
     from i2i_pix2pixhd.scene_files import ReadScene
@@ -50,7 +50,7 @@ def edit(
         labels: the label map of the scene.
         script: JSON such as {"edits": [{"do": "paint", "rectangle": [0, 0, 64, 32], "label": 7}]}.
         out: folder for the results.
-        instances: the instance map of the scene, for a model that was trained with instance maps.
+        instances: the instance map of the scene; objects can be edited with one, and some models need it.
         style: which style objects get before they are edited: nearest (the most usual one of their class), sample (one
             by chance), encode:IMAGE (that of a real image of the scene), or a FILE of styles; nearest when left out.
         each_step: write the image after each edit, too: step-1.png and so on.
@@ -64,8 +64,9 @@ def edit(
     from i2i_pix2pixhd.styles.option import read_option
 
     edits = read_script(script)
+    files.check_folder(out)
     loaded = files.load_model(model, device)
-    scene_files.check_instances(loaded.net, instances is not None)
+    scene_files.check_instances(loaded.net, instances is not None, edited=True)
     option = read_option(style, loaded.net)
     scene = _scene(loaded.net, labels, instances, option, colours)
     editor = _editor(loaded, scene, option, seed, files.number_format(loaded.net, precision), depth=len(edits))
@@ -76,7 +77,6 @@ def edit(
     suffix = files.suffix_of(loaded.net)
     pictures = [out / f"{name}{suffix}" for each in images for name in each.names]
     files.check_targets([*pictures, *maps], [script, labels, instances, None if option is None else option.path])
-    files.folder(out)
     for path, image in zip(pictures, _made(editor, images), strict=True):
         print(files.write(image, path, loaded.net))
     for path, save in maps.items():
@@ -88,21 +88,21 @@ class _Images(NamedTuple):
     """Images of one scene, by name, each with the styles of its table."""
 
     names: Sequence[str]
-    scene: Scene
+    scene: EditedScene
     tables: Sequence[Table]
 
 
 def _scene(
     net: SceneGenerator, labels: Path, instances: Path | None, option: StyleOption | None, colours: Path | None
 ) -> ReadScene:
-    from i2i.data import Scene, read_colours
-    from i2i_pix2pixhd.scene_files import read_scene
+    from i2i.data import Scene
+    from i2i_pix2pixhd.scene_files import colours_of, read_scene
 
     image = None if option is None else option.images
     for flag, path in (("--labels", labels), ("--instances", instances), ("--style encode:", image)):
         if path is not None and path.is_dir():
             raise SettingsError(f"{flag} {path} is a folder; name the file of the scene that is edited")
-    return read_scene(net, Scene(labels, instances, image), colours=None if colours is None else read_colours(colours))
+    return read_scene(net, Scene(labels, instances, image), colours=colours_of(net, colours))
 
 
 def _editor(
@@ -126,7 +126,7 @@ def _editor(
     )
 
 
-def _images(steps: Sequence[Step], *, each_step: bool) -> list[_Images]:
+def _images(steps: Sequence[AppliedEdit], *, each_step: bool) -> list[_Images]:
     last = steps[-1].scene
     found = [_Images(["result"], last, [last.table])]
     for step in steps:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from i2i.data import Scene
     from i2i_pix2pixhd.scene_files import ReadScene
-    from i2i_pix2pixhd.styles.clusters import Scene as Batch
+    from i2i_pix2pixhd.step import Scene as Batch
 
 
 def encode(
@@ -34,13 +34,13 @@ def encode(
         data: folder of the training scenes, as for i2i train pix2pixhd.
         clusters: styles of each class.
         load_size: width that scenes are brought to, in pixels; that of the run, or else their own, when left out.
-        instances: objects of the instance maps have a style each, also for a model that does not see their edges.
+        instances: objects of the instance maps have a style each, also for a model that does not see their edges; where
+            the run is known, as in its training.
         colours: table of the colours of RGB label maps; the one of the training when left out.
         seed: of the search for typical styles.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
         skip_bad: pass over scenes that cannot be used, instead of stopping.
     """
-    from i2i.data import read_colours
     from i2i.layers import at_least
     from i2i.shortage import memory_suffices
     from i2i_pix2pixhd import files, scene_files
@@ -50,12 +50,13 @@ def encode(
     at_least("seed", seed, 0)
     if load_size is not None:
         at_least("load_size", load_size, 1)
-    net, folder = files.load_model(model, device)
+    net, folder, _ = files.load_model(model, device)
     print_of = styles.fingerprint(net)  # says at once that a model has no encoder
-    objects = instances or net.boundaries or not net.labels
+    table = scene_files.colours_of(net, colours)
+    run = scene_files.trained(model)
+    objects = instances or run.instances or net.boundaries or not net.labels
     scenes = scene_files.training_scenes(net, data, instances=objects)
-    width = scene_files.trained_width(model) if load_size is None else load_size
-    table = None if colours is None else read_colours(colours)
+    width = run.width if load_size is None else load_size
 
     def read(scene: Scene) -> ReadScene:
         return scene_files.read_scene(net, scene, colours=table, width=width)

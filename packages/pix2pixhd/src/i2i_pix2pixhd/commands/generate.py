@@ -42,7 +42,7 @@ def generate(
     Args:
         model: a run or model of pix2pixHD.
         out: folder for the images.
-        labels: label maps: a folder, or a file.
+        labels: label maps: a folder, such as gtFine/val of Cityscapes, or a file.
         instances: instance maps of the same names, for a model that was trained with them.
         images: what a model without classes reads in place of label maps.
         style: which style objects get: nearest (the most usual one of their class), sample (one by chance),
@@ -56,7 +56,6 @@ def generate(
         precision: number format of the model; auto takes bf16 where the device is fast in it.
         skip_bad: pass over scenes that cannot be used, instead of stopping.
     """
-    from i2i.data import read_colours
     from i2i.layers import at_least
     from i2i_pix2pixhd import files, scene_files
     from i2i_pix2pixhd.styles.option import read_option
@@ -64,10 +63,12 @@ def generate(
     for name, value, least in (("count", count, 1), ("seed", seed, 0), ("load_size", load_size, 1)):
         if value is not None:
             at_least(name, value, least)
+    files.check_folder(out)
     loaded = files.load_model(model, device)
     net = loaded.net
     source = _source(net, labels, images)
     scene_files.check_instances(net, instances is not None)
+    table = scene_files.colours_of(net, colours)
     option = read_option(style, net)
     choice = _choice(option, loaded, count, seed)
     scenes = scene_files.find_scenes(net, source, instances, None if option is None else option.images)
@@ -76,13 +77,11 @@ def generate(
     files.check_targets(
         [path for each in targets.values() for path in each], [path for each in scenes for path in each]
     )
-    table = None if colours is None else read_colours(colours)
     number_format = files.number_format(net, precision)
 
     def read(scene: Scene) -> ReadScene:
         return scene_files.read_scene(net, scene, colours=table, width=load_size)
 
-    files.folder(out)
     written = 0
     for scene, found in scene_files.read_all(scenes, read, skip_bad=skip_bad, what="generate"):
         for path, image in zip(targets[scene], _made(net, found, choice, count, number_format), strict=True):

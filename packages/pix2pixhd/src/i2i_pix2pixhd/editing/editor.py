@@ -21,7 +21,7 @@ from i2i.layers import at_least
 from i2i.policy import Precision
 from i2i_pix2pixhd.editing.numbering import Numbering, around, numbering_of
 from i2i_pix2pixhd.editing.regions import Region, absent, known_objects, selected
-from i2i_pix2pixhd.editing.renderer import Renderer, Scene
+from i2i_pix2pixhd.editing.renderer import EditedScene, Renderer
 from i2i_pix2pixhd.styles.clusters import Styles, encoder_of
 from i2i_pix2pixhd.styles.tables import Table
 
@@ -78,14 +78,14 @@ class Editor:
             one, other = ("x".join(map(str, reversed(each.shape))) for each in (classes, objects))
             raise DataError(f"the labels are {one}, but the instances are {other}; both have the size of the scene")
         self._numbers = Numbering("segments") if objects is None else numbering_of(classes, objects)
-        self._depth, self._scene = depth, Scene(classes, objects, table or Table())
-        self._past: list[Scene] = []
-        self._future: list[Scene] = []
+        self._depth, self._scene = depth, EditedScene(classes, objects, table or Table())
+        self._past: list[EditedScene] = []
+        self._future: list[EditedScene] = []
         for label in (int(classes.min()), int(classes.max())):
             self._check_label("a label of the scene", label)
 
     @property
-    def scene(self) -> Scene:
+    def scene(self) -> EditedScene:
         """The scene as it stands."""
         return self._scene
 
@@ -226,7 +226,7 @@ class Editor:
         )
         self._do(attrs.evolve(scene, table=table))
 
-    def render(self, scene: Scene | None = None) -> Tensor:
+    def render(self, scene: EditedScene | None = None) -> Tensor:
         """Make the image.
 
         Args:
@@ -271,7 +271,7 @@ class Editor:
         ids = self.renderer.regions(self._scene)[0] if everything else self._target(object, label)[0]
         return self.renderer.varied(self._scene, count, ids)
 
-    def _do(self, scene: Scene) -> None:
+    def _do(self, scene: EditedScene) -> None:
         self._past.append(self._scene)
         del self._past[: -self._depth]
         self._future.clear()
@@ -282,7 +282,7 @@ class Editor:
         if type(label) is not int or not 0 <= label <= most:
             raise SettingsError(f"{name} (={label}) must lie between 0 and {most}, the classes of the model")
 
-    def _painted(self, mask: Tensor, label: int, instance: int | None = None) -> Scene:
+    def _painted(self, mask: Tensor, label: int, instance: int | None = None) -> EditedScene:
         """Return the scene with another label where ``mask`` says; None: outside of all objects."""
         labels, instances = self._scene.labels, self._scene.instances
         if instances is not None:
@@ -290,7 +290,7 @@ class Editor:
             instances = instances.masked_fill(mask, id)
         return attrs.evolve(self._scene, labels=labels.masked_fill(mask, label), instances=instances)
 
-    def _reclassed(self, scene: Scene, mask: Tensor, id: int, by: int) -> Scene:
+    def _reclassed(self, scene: EditedScene, mask: Tensor, id: int, by: int) -> EditedScene:
         """Return a scene in which the pixels of one id have another label where ``mask`` says."""
         instances = known_objects(scene.instances)
         own = known_objects(self._scene.instances) == id
@@ -301,7 +301,7 @@ class Editor:
             to = self._numbers.new(instances, by)
         else:
             to = id
-        made = Scene(scene.labels.masked_fill(part, by), instances.masked_fill(part, to), scene.table)
+        made = EditedScene(scene.labels.masked_fill(part, by), instances.masked_fill(part, to), scene.table)
         return _forgetting(made, [to])
 
     def _target(self, object: int | None, label: int | None) -> tuple[list[int], int]:
@@ -320,14 +320,14 @@ class Editor:
         return found, label
 
 
-def _forgetting(scene: Scene, ids: Iterable[int]) -> Scene:
+def _forgetting(scene: EditedScene, ids: Iterable[int]) -> EditedScene:
     """Return a scene in which these objects have no styles of their own."""
     gone = set(ids)
     objects = {id: style for id, style in scene.table.objects.items() if id not in gone}
     return attrs.evolve(scene, table=Table(scene.table.classes, objects))
 
 
-def _moved(source: list[Scene], target: list[Scene], now: Scene, done: str) -> Scene:
+def _moved(source: list[EditedScene], target: list[EditedScene], now: EditedScene, done: str) -> EditedScene:
     if not source:
         raise SettingsError(f"there is no edit that could be {done}")
     target.append(now)

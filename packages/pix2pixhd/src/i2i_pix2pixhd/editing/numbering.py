@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Literal, TypeAlias
 
 import attrs
@@ -9,10 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2i.errors import DataError
+
 Kind: TypeAlias = Literal["cityscapes", "objects", "segments"]
 
 _THOUSAND = 1000
 _MOST = 65535  # what a PNG of ids holds
+# Cityscapes has no number for an object of class 0, nor for more than a thousand of a class: they get some of our own,
+# above those of all classes that there can be (65536). The last five digits are the class, which keeps it readable.
+_OURS = 100_000_000
+_STEP = 100_000
+_HIGHEST = 2**31 - 1
 
 
 @attrs.frozen
@@ -22,13 +30,20 @@ class Numbering:
     Attributes:
         kind: ``"cityscapes"``: an object has the id ``class * 1000 + n``, everything else the id of its class;
             ``"objects"``: objects have any ids, and everything else has 0; ``"segments"``: everything is numbered.
+
+    Differs:
+        From Cityscapes, where its numbers do not suffice (objects of class 0, the 1001st object of a class): such an
+        object has the id ``100000000 + n * 100000 + class``, n from 1 on. With n = 0 it is the id of pixels that belong
+        to no object, for classes from 1000 on.
     """
 
     kind: Kind
 
     def is_object(self, id: int) -> bool:
         """Tell whether an id is that of an object."""
-        return self.kind == "segments" or id >= (_THOUSAND if self.kind == "cityscapes" else 1)
+        if self.kind == "cityscapes":
+            return id >= _THOUSAND and not _OURS <= id < _OURS + _STEP
+        return self.kind == "segments" or id > 0
 
     def background(self, labels: Tensor, instances: Tensor, label: int, mask: Tensor) -> int:
         """Return the id of pixels that belong to no object.
@@ -42,8 +57,10 @@ class Numbering:
             label: that the pixels will have.
             mask: the pixels, bool.
         """
-        if self.kind != "segments":
-            return label if self.kind == "cityscapes" else 0
+        if self.kind == "cityscapes":
+            return label if label < _THOUSAND else _OURS + label
+        if self.kind == "objects":
+            return 0
         alike = (labels == label) & ~mask
         for there in (alike & around(mask), alike):
             if bool(there.any()):
@@ -52,25 +69,31 @@ class Numbering:
         return self.new(instances, label)
 
     def new(self, instances: Tensor, label: int) -> int:
-        """Return an id for a new object of class ``label``; none that is there.
+        """Return an id for a new object of class ``label``; none that is there, nor that of a class.
 
-        Where the rule gives no number that a PNG of ids holds, it is the lowest one free.
+        Outside of Cityscapes it is one that a PNG of ids holds, if there is one.
+
+        Raises:
+            DataError: there is no number left.
 
         Example:
             >>> ids = torch.tensor([[7, 26000], [26001, 7]])
             >>> Numbering("cityscapes").new(ids, 24), Numbering("objects").new(ids, 24)
             (24000, 26002)
         """
-        there = torch.unique(instances).tolist()
-        if self.kind == "cityscapes" and label:  # ids below 1000 are those of classes
-            own = [id for id in there if id // _THOUSAND == label]
-            id, most = max(own, default=label * _THOUSAND - 1) + 1, label * _THOUSAND + _THOUSAND - 1
+        there = set(torch.unique(instances).tolist())
+        if self.kind == "cityscapes":
+            first = label * _THOUSAND
+            usual = range(first, first + _THOUSAND) if label else range(0)  # ids below 1000 are those of classes
+            after = max((id + 1 for id in usual if id in there), default=first)
+            known = chain(usual[after - first :], usual, range(_OURS + _STEP + label, _HIGHEST + 1, _STEP))
         else:
-            id, most = max(there[-1], 0) + 1, _MOST
-        if id <= min(most, _MOST):
-            return id
-        taken = set(there)
-        return next(id for id in range(1, len(there) + 2) if id not in taken)
+            after = max(0, *there) + 1
+            known = chain(range(after, _MOST + 1), range(1, len(there) + 2))
+        for id in known:
+            if id not in there:
+                return id
+        raise DataError(f"too many objects of class {label}: there is no number left for another one")
 
 
 def numbering_of(labels: Tensor, instances: Tensor) -> Numbering:
@@ -81,7 +104,8 @@ def numbering_of(labels: Tensor, instances: Tensor) -> Numbering:
         >>> [numbering_of(labels, torch.tensor([ids])).kind for ids in ([7, 7, 26000, 8], [0, 0, 1, 0], [1, 1, 2, 3])]
         ['cityscapes', 'objects', 'segments']
     """
-    if bool((labels == torch.where(instances < _THOUSAND, instances, instances // _THOUSAND)).all()):
+    objects = torch.where(instances < _OURS, instances // _THOUSAND, instances % _STEP)
+    if bool((labels == torch.where(instances < _THOUSAND, instances, objects)).all()):
         return Numbering("cityscapes")
     unnumbered = labels[instances == 0]
     return Numbering("objects" if len(torch.unique(unnumbered)) > 1 else "segments")

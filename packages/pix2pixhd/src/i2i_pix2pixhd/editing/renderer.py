@@ -1,4 +1,4 @@
-"""How an edited scene renderer: the styles of its regions, and its image."""
+"""How an edited scene looks: the styles of its regions, and its image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AT_ONCE = 2**20  # pixels that go through the model in one pass, unless one ima
 
 
 @attrs.frozen(eq=False)
-class Scene:
+class EditedScene:
     """A scene at one moment; none of its tensors is ever changed.
 
     Attributes:
@@ -57,12 +57,12 @@ class Renderer:
     sample: bool = False
     precision: Precision = "fp32"
 
-    def regions(self, scene: Scene) -> tuple[list[int], list[int]]:
+    def regions(self, scene: EditedScene) -> tuple[list[int], list[int]]:
         """Return the ids, rising, and the classes of what has a style of its own."""
         found = regions_of(self.model, *_batched(scene))
         return found.ids.tolist(), found.classes.tolist()
 
-    def table(self, scene: Scene) -> Table:
+    def table(self, scene: EditedScene) -> Table:
         """Return the style of every region by its name; an empty table for a model without styles.
 
         Raises:
@@ -74,7 +74,7 @@ class Renderer:
         named = dict(zip(ids, self._choice(scene.table).vectors(ids, classes), strict=True))
         return Table(named, {}) if scene.instances is None else Table(scene.table.classes, named)
 
-    def named(self, scene: Scene, style: Any, id: int, label: int) -> Tensor:
+    def named(self, scene: EditedScene, style: Any, id: int, label: int) -> Tensor:
         """Return the style ``(f,)`` that is meant by a list of numbers, the number of a centre, or a word.
 
         Args:
@@ -100,7 +100,7 @@ class Renderer:
             raise DataError(f"style (={style}) must lie between 0 and {len(centres) - 1}, the centres of class {label}")
         return centres[int(style)]
 
-    def varied(self, scene: Scene, count: int, ids: Collection[int]) -> list[Table]:
+    def varied(self, scene: EditedScene, count: int, ids: Collection[int]) -> list[Table]:
         """Return styles for images that differ in the regions ``ids``.
 
         Each gives them other centres of their classes than they have now and than the ones before, as long as there
@@ -119,7 +119,7 @@ class Renderer:
         turns = [{id: styles[turn % len(styles)] for id, styles in others.items()} for turn in range(count)]
         return [Table(scene.table.classes, {**scene.table.objects, **chosen}) for chosen in turns]
 
-    def images(self, scene: Scene, tables: Sequence[Table]) -> Tensor:
+    def images(self, scene: EditedScene, tables: Sequence[Table]) -> Tensor:
         """Make an image of a scene with each of several tables of styles.
 
         As many as have 2**20 pixels together go through the model in one pass.
@@ -134,7 +134,7 @@ class Renderer:
         size = max(_AT_ONCE // scene.labels.numel(), 1)
         return torch.cat([self._pass(scene, tables[at : at + size]) for at in range(0, len(tables), size)])
 
-    def _pass(self, scene: Scene, tables: Sequence[Table]) -> Tensor:
+    def _pass(self, scene: EditedScene, tables: Sequence[Table]) -> Tensor:
         labels, instances = _batched(scene)
         features = None
         if self.model.features:
@@ -194,6 +194,6 @@ def rendered(
         return whole_scene(model, labels.to(device), *scene).cpu()
 
 
-def _batched(scene: Scene) -> tuple[Tensor, Tensor | None]:
+def _batched(scene: EditedScene) -> tuple[Tensor, Tensor | None]:
     """The maps as ``(1, 1, h, w)``."""
     return scene.labels[None, None], None if scene.instances is None else scene.instances[None, None]

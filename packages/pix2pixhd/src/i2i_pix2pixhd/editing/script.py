@@ -16,12 +16,12 @@ from i2i.errors import DataError, I2IError
 from i2i.nearest import nearest
 from i2i_pix2pixhd.editing.editor import Editor
 from i2i_pix2pixhd.editing.regions import ObjectPixels, Region
-from i2i_pix2pixhd.editing.renderer import Scene
+from i2i_pix2pixhd.editing.renderer import EditedScene
 from i2i_pix2pixhd.editing.script_values import CHECKS, REGIONS, region_of
 from i2i_pix2pixhd.styles.tables import Table
 
 
-class Step(NamedTuple):
+class AppliedEdit(NamedTuple):
     """What an edit led to.
 
     Attributes:
@@ -31,7 +31,7 @@ class Step(NamedTuple):
     """
 
     number: int
-    scene: Scene
+    scene: EditedScene
     variants: Sequence[Table] = ()
 
 
@@ -140,7 +140,7 @@ def _checked(edit: Edit, folder: Path, names: set[str]) -> Edit:
     return attrs.evolve(edit, values={key: values[key] for key in values if key not in where}, region=region)
 
 
-def run_script(editor: Editor, edits: Sequence[Edit], name: str) -> list[Step]:
+def run_script(editor: Editor, edits: Sequence[Edit], name: str) -> list[AppliedEdit]:
     """Do all edits, without making an image.
 
     Args:
@@ -158,7 +158,7 @@ def run_script(editor: Editor, edits: Sequence[Edit], name: str) -> list[Step]:
             variants = _done(editor, edit, names)
         except I2IError as error:
             raise type(error)(f"{name}: {edit}: {error}") from error
-        steps.append(Step(edit.number, editor.scene, variants))
+        steps.append(AppliedEdit(edit.number, editor.scene, variants))
     return steps
 
 

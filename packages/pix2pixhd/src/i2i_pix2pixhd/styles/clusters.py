@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 import torch
@@ -14,17 +14,17 @@ from torch import Tensor
 from i2i.errors import DataError, ModelError, SettingsError
 from i2i.files import write_file, writing
 from i2i.tensorfile import TensorFile, write_tensors
-from i2i.values import Instanced, Labelled
+from i2i.values import Instanced
 from i2i_pix2pixhd.styles.kmeans import kmeans
 
 if TYPE_CHECKING:
     from i2i_pix2pixhd.encoder import FeatureEncoder
     from i2i_pix2pixhd.scene import SceneGenerator
+    from i2i_pix2pixhd.step import Scene
 
 FILE = "styles.safetensors"  # in the folder of the model
 ENCODE = "i2i pix2pixhd encode MODEL --data DIR"
 LEAST_SHARE = 1 / 64  # of an image; smaller regions do not count where a class has larger ones
-Scene: TypeAlias = Labelled | Instanced
 _DTYPES = {
     "classes": torch.int64, "counts": torch.int64, "centres": torch.float32, "means": torch.float32,
     "mean": torch.float32, "fingerprint": torch.uint8,
@@ -245,17 +245,23 @@ def save_styles(styles: Styles, folder: Path) -> Path:
     return path
 
 
-def load_styles(folder: Path, model: SceneGenerator) -> Styles:
+def load_styles(folder: Path, model: SceneGenerator, name: str | None = None) -> Styles:
     """Read the styles that `save_styles` wrote for ``model``.
+
+    Args:
+        folder: of the model.
+        model: whose styles they are.
+        name: what messages call the model; the folder by default.
 
     Raises:
         ModelError: there are none, they are damaged, or they are those of another encoder.
         SettingsError: the model has no encoder.
     """
-    path, remedy = folder / FILE, f"find them: {ENCODE.replace('MODEL', str(folder))}"
+    name = str(folder) if name is None else name
+    path, remedy = folder / FILE, f"find them: {ENCODE.replace('MODEL', name)}"
     expected = fingerprint(model)
     if not path.exists():
-        raise ModelError(f"{folder} has no styles yet; {remedy}")
+        raise ModelError(f"{name} has no styles yet; {remedy}")
     try:
         with TensorFile(path) as file:
             _check(path, {name: (entry.dtype, entry.shape) for name, entry in file.entries.items()})

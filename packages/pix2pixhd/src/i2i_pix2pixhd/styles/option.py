@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from i2i.errors import SettingsError
+from i2i.errors import ModelError, SettingsError
 from i2i.nearest import nearest
 from i2i.values import Instanced, Labelled
 from i2i_pix2pixhd.styles.clusters import FILE, encode_styles, load_styles
@@ -65,15 +66,22 @@ def _existing(path: str, style: str) -> Path:
 def choice_of(option: StyleOption, model: Loaded, seed: int) -> Choice:
     """Return the choice that needs nothing but the model and, where one is named, a file of styles.
 
-    Where styles are named, or encoded, those that the model has seen are needed for the rest only: they may be missing.
+    Where styles are named, or encoded, those that the model has seen are needed for the rest only: they may be missing,
+    and where they are of no use, a line on standard error says so.
 
     Raises:
         DataError: the file of styles says something else.
         ModelError: the model has no styles yet, or those of another model.
     """
     styles: Styles | None = None
-    if option.how in ("sample", "nearest") or (model.folder / FILE).exists():
-        styles = load_styles(model.folder, model.net)
+    needed = option.how in ("sample", "nearest")
+    if needed or (model.folder / FILE).exists():
+        try:
+            styles = load_styles(model.folder, model.net, model.name)
+        except ModelError as error:
+            if needed:
+                raise
+            print(f"i2i: not used: {error}", file=sys.stderr)
     named = Table()
     if option.how == "file" and option.path is not None:
         named = read_table(option.path, model.net.features)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +69,9 @@ class Choice:
                 f"there is no style for object {id} of class {label}; name one, or let the model find them in images: "
                 f"{ENCODE}"
             )
-        if label not in self.styles.centres:
-            return self.styles.mean
-        centres = self.styles.centres[label]
-        if self.seed is None:
+        if self.seed is None or label not in self.styles.centres:
             return usual(self.styles, label)
+        centres = self.styles.centres[label]
         return centres[order(self.seed, id, len(centres))[turn % len(centres)]]
 
     def features(self, model: SceneGenerator, labels: Tensor, instances: Tensor | None = None, turn: int = 0) -> Tensor:
@@ -117,11 +115,15 @@ def painted(vectors: Tensor, places: Tensor) -> Tensor:
 def usual(styles: Styles, label: int) -> Tensor:
     """Return the centre ``(f,)`` of a class that is nearest to the class's mean: a look without chance.
 
+    A class that was never seen has the mean of all styles.
+
     Example:
         >>> styles = Styles({7: torch.tensor([[0.0], [1.0]])}, {7: torch.tensor([0.6])}, torch.zeros(1), "")
         >>> usual(styles, 7)
         tensor([1.])
     """
+    if label not in styles.centres:
+        return styles.mean
     centres = styles.centres[label]
     return centres[int((centres - styles.means[label]).square().sum(1).argmin())]
 
@@ -184,13 +186,16 @@ def as_style(value: Any, features: int) -> Tensor:
     """Return a list of numbers as a style, ``(features,)`` float32.
 
     Raises:
-        DataError: it is something else, has another length, or a number that is not finite.
+        DataError: it is something else, has another length, or a number that is not finite as float32.
     """
     numbers = value.tolist() if isinstance(value, Tensor) else value
     plain = isinstance(numbers, list | tuple) and all(type(number) in (int, float) for number in numbers)
-    if not plain or len(numbers) != features or not all(map(math.isfinite, numbers)):
-        raise DataError(f"a style of this model is a list of {features} finite numbers, not {str(value)[:60]}")
-    return torch.tensor(numbers, dtype=torch.float32)
+    if plain and len(numbers) == features:
+        with suppress(OverflowError):  # a whole number that no float holds
+            style = torch.tensor([float(number) for number in numbers], dtype=torch.float32)
+            if bool(style.isfinite().all()):
+                return style
+    raise DataError(f"a style of this model is a list of {features} finite numbers, not {str(value)[:60]}")
 
 
 def write_table(table: Table, path: Path) -> None:

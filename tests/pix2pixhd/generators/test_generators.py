@@ -1,4 +1,4 @@
-"""The generators against a plain transcription of the specification, its tables of keys, counts and costs."""
+"""Both generators against a plain transcription of the specification, and what they accept."""
 
 from __future__ import annotations
 
@@ -12,131 +12,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.reference import plain_pix2pixhd as plain
-from benchmarks.reference.plain import draw_weights
-from i2i.errors import CompositionError, DataError, SettingsError
+from i2i.errors import DataError, SettingsError
 from i2i.memory import Live
 from i2i.testing import check_generator
-from i2i_pix2pixhd.generators import GlobalGenerator, enhanced, global_generator, local_enhancer
-
-LABELS = 5
-SMALL: dict[str, Any] = {"base_width": 2, "downs": 2, "blocks": 2}
-Shapes = dict[str, tuple[int, ...]]
-
-
-def on_meta(factory: Any, *args: int, **settings: Any) -> Any:
-    with torch.device("meta"):
-        return factory(*args, **settings)
-
-
-def ids(*shape: int, most: int = LABELS - 1) -> Tensor:
-    return torch.randint(0, most + 1, shape, generator=torch.Generator().manual_seed(1), dtype=torch.int32)
-
-
-def floats(*shape: int) -> Tensor:
-    return torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 2 - 1
-
-
-def weights_of(net: nn.Module) -> dict[str, Tensor]:
-    """Draw weights that matter, in float64, and return copies to be trained."""
-    torch.manual_seed(3)
-    draw_weights(net)
-    return {name: value.detach().clone().requires_grad_() for name, value in net.named_parameters()}
-
-
-def assert_same(net: nn.Module, ours: Tensor, w: dict[str, Tensor], expected: Tensor, *others: Tensor) -> None:
-    """Values, and gradients with respect to weights and other inputs, agree to 1e-10."""
-    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
-    assert ours.std() > 0.1
-    towards = torch.randn(ours.shape, dtype=ours.dtype, generator=torch.Generator().manual_seed(4))
-    found = torch.autograd.grad(ours, [*net.parameters(), *others], towards)
-    wanted = torch.autograd.grad(expected, [*w.values(), *others], towards)
-    for name, one, two in zip([*w, "input", "input"], found, wanted, strict=False):
-        torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-10, msg=name)
-
-
-# Tables of the specification.
-
-
-def convolution(key: str, out: int, into: int, side: int) -> Shapes:
-    return {f"{key}.weight": (out, into, side, side), f"{key}.bias": (out,)}
-
-
-def transposed(key: str, into: int, out: int) -> Shapes:
-    return {f"{key}.weight": (into, out, 3, 3), f"{key}.bias": (out,)}
-
-
-def residual(key: str, width: int) -> Shapes:
-    return convolution(f"{key}.conv_block.1", width, width, 3) | convolution(f"{key}.conv_block.5", width, width, 3)
-
-
-def trunk_of_g1(channels: int) -> Shapes:
-    """``model.{1,4,7,10,13}``, ``model.{16..24}.conv_block.{1,5}``, ``model.{25,28,31,34}``."""
-    shapes = convolution("model.1", 64, channels, 7)
-    for at, width in ((4, 128), (7, 256), (10, 512), (13, 1024)):
-        shapes |= convolution(f"model.{at}", width, width // 2, 3)
-    for at in range(16, 25):
-        shapes |= residual(f"model.{at}", 1024)
-    for at, width in ((25, 512), (28, 256), (31, 128), (34, 64)):
-        shapes |= transposed(f"model.{at}", 2 * width, width)
-    return shapes
-
-
-def test_keys_and_shapes_of_g1_are_the_authors() -> None:
-    expected = trunk_of_g1(36) | convolution("model.38", 3, 64, 7)
-    net = on_meta(global_generator, 1, labels=35)
-    assert {name: tuple(value.shape) for name, value in net.state_dict().items()} == expected
-    assert len(expected) == 56
-    net.load_state_dict({name: torch.empty(shape, device="meta") for name, shape in expected.items()}, assign=True)
-
-
-def test_keys_and_shapes_of_g1_and_g2_are_the_authors() -> None:
-    expected = trunk_of_g1(36) | convolution("model1_1.1", 32, 36, 7) | convolution("model1_1.4", 64, 32, 3)
-    for at in range(3):
-        expected |= residual(f"model1_2.{at}", 64)
-    expected |= transposed("model1_2.3", 64, 32) | convolution("model1_2.7", 3, 32, 7)
-    net = on_meta(local_enhancer, 1, labels=35)
-    assert {name: tuple(value.shape) for name, value in net.state_dict().items()} == expected
-    assert len(expected) == 74
-
-
-@pytest.mark.parametrize("variant", [{"upsampling": "resize"}, {"padding": "reflect"}, {"recompute": True}])
-def test_variants_shift_no_position(variant: Any) -> None:
-    for factory in (global_generator, local_enhancer):
-        keys = list(on_meta(factory, 1, labels=35).state_dict())
-        assert list(on_meta(factory, 1, labels=35, **variant).state_dict()) == keys
-
-
-@pytest.mark.parametrize(
-    ("factory", "settings", "parameters"),
-    [
-        (global_generator, {"in_channels": 1, "labels": 35}, 182_546_755),
-        (global_generator, {"in_channels": 4, "labels": 35}, 182_556_163),
-        (global_generator, {}, 182_443_267),
-        (local_enhancer, {"in_channels": 1, "labels": 35}, 182_857_059),
-        (local_enhancer, {"in_channels": 1, "labels": 35, "enhancers": 2, "base_width": 16}, 182_947_699),
-    ],
-)
-def test_parameter_counts_are_the_authors(factory: Any, settings: Any, parameters: int) -> None:
-    assert sum(value.numel() for value in on_meta(factory, **settings).parameters()) == parameters
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "of_g1", "of_both"),
-    [(256, 128, 61.2, 23.4), (512, 256, 244.7, 93.5), (1024, 512, 978.6, 374.0), (2048, 1024, 3914.6, 1495.9)],
-)
-def test_forward_passes_cost_no_more_than_the_specification_says(
-    width: int, height: int, of_g1: float, of_both: float
-) -> None:
-    labels = torch.zeros(1, 1, height, width, dtype=torch.int32, device="meta")
-    for factory, gigaflops in ((global_generator, of_g1), (local_enhancer, of_both)):
-        net = on_meta(factory, 1, labels=35)
-        with FlopCounterMode(display=False) as counter:
-            net(labels, labels.float())
-        assert 0.8 * gigaflops < counter.get_total_flops() / 1e9 < gigaflops + 0.1
-
+from i2i_pix2pixhd.generators import global_generator, local_enhancer
+from tests.pix2pixhd.generators.nets import LABELS, SMALL, assert_same, floats, ids, on_meta, weights_of
 
 # Values.
 
@@ -148,14 +30,6 @@ def test_global_generator_agrees_with_the_specification(blocks: int, downs: int)
     w, labels, condition = weights_of(net), ids(2, 1, 16, 32), floats(2, 2, 16, 32).requires_grad_()
     x = torch.cat((plain.one_hot(labels, LABELS), condition), dim=1)
     assert_same(net, net(labels, condition).image, w, plain.global_generator(w, x, downs), condition)
-
-
-@pytest.mark.parametrize("enhancers", [1, 2])
-def test_local_enhancer_agrees_with_the_specification(enhancers: int) -> None:
-    net = local_enhancer(1, labels=LABELS, base_width=2, downs=2, blocks=1, enhancers=enhancers, local_blocks=2)
-    w, labels, condition = weights_of(net), ids(2, 1, 32, 48), floats(2, 1, 32, 48).requires_grad_()
-    x = torch.cat((plain.one_hot(labels, LABELS), condition), dim=1)
-    assert_same(net, net(labels, condition).image, w, plain.local_enhancer(w, x, 2), condition)
 
 
 @pytest.mark.parametrize("factory", [global_generator, local_enhancer])
@@ -292,66 +166,6 @@ def test_no_activation_is_in_place() -> None:
     assert not any(module.inplace for module in on_meta(local_enhancer).modules() if isinstance(module, nn.ReLU))
 
 
-# Around a trained network.
-
-
-def test_enhanced_copies_the_global_network_but_for_its_image() -> None:
-    torch.manual_seed(0)
-    generator = global_generator(1, labels=LABELS, base_width=4, downs=2, blocks=2, upsampling="resize")
-    before = {name: value.clone() for name, value in generator.state_dict().items()}
-    net = enhanced(generator, local_blocks=1)
-    copied = {name for name, value in net.state_dict().items() if name in before and torch.equal(value, before[name])}
-    assert set(before) - copied == {"model.19.weight", "model.19.bias"}
-    new = set(net.state_dict()) - copied
-    assert {name.partition(".")[0] for name in new} == {"model1_1", "model1_2"}
-    for value in net.parameters():  # a copy: what is trained on is not the model that was given
-        nn.init.zeros_(value)
-    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
-    assert (net.labels, net.in_channels, net.multiple) == (LABELS, 1, 8)
-
-
-@pytest.mark.parametrize("enhancers", [1, 2])
-def test_enhanced_sees_the_global_network_as_it_was_at_a_fraction_of_the_size(enhancers: int) -> None:
-    generator = global_generator(3, base_width=4, downs=1, blocks=1)
-    weights_of(generator)
-    net = enhanced(generator, local_blocks=0, enhancers=enhancers)
-    assert next(net.parameters()).dtype == torch.float64
-    x = floats(1, 3, 16, 16)
-    small = x
-    for _ in range(enhancers):
-        small = plain.pooled(small)
-    seen = {}
-    generator.model[-4].register_forward_hook(lambda _m, _i, out: seen.update(alone=out))  # type: ignore[index,operator]
-    net.model[-1].register_forward_hook(lambda _m, _i, out: seen.update(within=out))  # type: ignore[index,operator]
-    generator(small)
-    net(x)
-    assert torch.equal(seen["alone"], seen["within"])
-
-
-def test_enhanced_is_made_on_the_device_of_the_network() -> None:
-    net = enhanced(on_meta(global_generator, 1, labels=35))
-    assert {value.device.type for value in net.state_dict().values()} == {"meta"}
-    assert sum(value.numel() for value in net.parameters()) == 182_857_059
-
-
-def test_enhanced_refuses_what_it_cannot_halve_or_does_not_know() -> None:
-    with pytest.raises(SettingsError, match=r"base_width \(=6\) .* multiple of 4 for enhancers \(=2\); use 4"):
-        enhanced(global_generator(base_width=6, downs=1, blocks=0), enhancers=2)
-    with pytest.raises(SettingsError, match=r"base_width \(=1\) .* multiple of 2 .*; use 2"):
-        enhanced(global_generator(base_width=1, downs=1, blocks=0))
-    with pytest.raises(CompositionError, match="global_generator.. made; this LocalEnhancer"):
-        enhanced(local_enhancer(base_width=1, downs=1, blocks=0))  # type: ignore[arg-type]
-    bare = GlobalGenerator(nn.Identity(), 3, 3, 0, multiple=1)
-    with pytest.raises(CompositionError, match="this GlobalGenerator was made otherwise"):
-        enhanced(bare)
-
-
-def test_local_parts_are_all_but_the_global_network() -> None:
-    net = local_enhancer(base_width=1, downs=1, blocks=0, enhancers=2)
-    names = {id(module): name for name, module in net.named_modules()}
-    assert [names[id(module)] for module in net.local_parts()] == ["model1_1", "model1_2", "model2_1", "model2_2"]
-
-
 # What is given.
 
 
@@ -415,12 +229,6 @@ def test_arguments_out_of_range_are_refused(settings: Any, message: str) -> None
     for factory in (global_generator, local_enhancer):
         with pytest.raises(SettingsError, match=message):
             factory(**settings)
-
-
-def test_arguments_of_the_enhancer_out_of_range_are_refused() -> None:
-    for settings, message in (({"enhancers": 0}, r"enhancers \(=0\)"), ({"local_blocks": -1}, r"local_blocks \(=-1\)")):
-        with pytest.raises(SettingsError, match=message):
-            local_enhancer(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("factory", [global_generator, local_enhancer])
