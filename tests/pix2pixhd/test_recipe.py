@@ -219,6 +219,19 @@ def test_scenes_suit_every_net_of_every_stage(
     fit(recipe.step, None, recipe.data(), device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"downs": 2, "crop_size": 60}, r"crop_size \(=60\) must be a multiple of 8; use 56 or 64; or .*--downs 1"),
+        ({"downs": 1, "styles": True, "encoder_downs": 3, "crop_size": 40}, r"must be a multiple of 16; use 32 or 48$"),
+    ],
+)
+def test_crops_that_the_nets_refuse(make_scenes, tmp_path, changes: dict[str, Any], message: str) -> None:
+    settings = Settings(**{**SMALL, "load_size": 64, **changes}, preprocess="crop")
+    with pytest.raises(SettingsError, match=message):
+        build(settings, run_settings(make_scenes(size=(80, 72), count=1), tmp_path / "run"))
+
+
 def test_labels_in_colours_travel_with_the_model(make_scenes, tmp_path) -> None:
     data = make_scenes()
     table = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]

@@ -83,7 +83,7 @@ def make_step(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]:
     if settings.adversarial_weight:
         judges = _discriminators(settings, lr)
         players["d"] = replayed(settings.pool_size, ("fake_b", "fake_a"), judges)
-    return alternate(share=share, live="g", **players)
+    return alternate(share=share, live="g", judge=None, **players)
 
 
 def _generators(settings: Settings, lr: float | Schedule) -> Step[Nets, Pair]:

@@ -99,8 +99,10 @@ def prepare(settings: Settings, run: RunSettings, channels: Channels) -> i2i.dat
         judges = [new_discriminator(settings, name, channels).smallest for name in settings.names]
         model = small if settings.stages == "global" else with_enhancer(settings, small)
     halved = 2 if settings.names[0] == "global" and len(settings.names) > 1 else 1
+    of_generators = max(model.generator.multiple, halved * small.generator.multiple)
+    multiple = max(model.multiple, halved * small.multiple)
     smallest = {
-        "downs": max(model.smallest, halved * small.smallest),
+        "encoder_downs" if multiple > of_generators else "downs": max(model.smallest, halved * small.smallest),
         "discriminator_layers": max(halved * judges[0], judges[-1]),
     }
     if settings.perceptual:
@@ -112,7 +114,7 @@ def prepare(settings: Settings, run: RunSettings, channels: Channels) -> i2i.dat
         instances=settings.instances,
         colours=settings.colours,
         batch_size=settings.batch_size,
-        multiple=max(model.multiple, halved * small.multiple),
+        multiple=multiple,
         smallest=smallest,
     )
 

@@ -62,7 +62,7 @@ def make_step(settings: Settings, lr: float | Schedule, discriminator_lr: float 
     if settings.adversarial_weight:
         judge = _discriminator(settings, discriminator_lr)
         players = {"d": replayed(settings.pool_size, ("shown",), judge)} | players
-    return alternate(share=_translate, live="g", **players)
+    return alternate(share=_translate, live="g", judge=None, **players)
 
 
 def _translate(n: Nets, x: Pair) -> Shared:
