@@ -14,8 +14,9 @@ from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
 from benchmarks.timing import compare
 from i2i.policy import Policy, Precision, Turn, best_precision
 from i2i.values import Instanced
+from i2i_pix2pixhd.networks import Channels
 from i2i_pix2pixhd.settings import Settings
-from i2i_pix2pixhd.step import Channels, make_step
+from i2i_pix2pixhd.step import make_step
 from i2i_pix2pixhd.vgg import vgg19
 
 HEIGHT, WIDTH = 256, 512

@@ -26,8 +26,8 @@ from i2i_cyclegan.rates import Length, learning_rate
 from i2i_cyclegan.recipe import make_nets
 from i2i_cyclegan.settings import Settings as CycleSettings
 from i2i_cyclegan.step import make_step as cycle_step
+from i2i_pix2pixhd.networks import Channels
 from i2i_pix2pixhd.settings import Settings as SceneSettings
-from i2i_pix2pixhd.step import Channels
 from i2i_pix2pixhd.step import make_step as scene_step
 from i2i_pix2pixhd.vgg import vgg19
 from i2i_singan.pyramid import plan as pyramid_of

@@ -45,6 +45,7 @@ from i2i_pix2pixhd.demo import (
     train_demo,
     write_data,
 )
+from i2i_pix2pixhd.scenes_of_photographs import CLASSES, Kind
 from i2i_pix2pixhd.settings import Settings
 
 NAME = "evidence-pix2pixhd"
@@ -52,7 +53,8 @@ _ROOT = Path(__file__).parents[2]
 PICTURE = _ROOT / "docs" / "images" / "pix2pixhd-ablation.png"
 KEPT = _ROOT / "runs" / NAME
 SEEDS = (0, 1, 2)
-BASE = attrs.evolve(SETTINGS, steps=(450, 125, 250), styles=False)
+KIND: Kind = "colour"
+BASE = attrs.evolve(SETTINGS, steps=(450, 125, 250), styles=False, labels=CLASSES[KIND])
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "resize (as in the demo)": {},
     "transposed (the authors')": {"upsampling": "transposed"},
@@ -68,7 +70,7 @@ def main() -> int:
     runs = done()
     with tempfile.TemporaryDirectory() as temporary, one_thread():
         folder = Path(temporary)
-        training, held_out = write_data(folder / "data")
+        training, held_out = write_data(folder / "data", KIND)
         scenes = as_scenes(list(held_out.values()))
         simple = {name: to_tensor(images) for name, images in baselines(training, held_out).items()}
         figures = {name: np.array(psnr(made, scenes.image)) for name, made in simple.items()}

@@ -10,9 +10,10 @@ from i2i.memory import Live, estimate
 from i2i.policy import Policy, Turn
 from i2i.values import Instanced
 from i2i_pix2pixhd.generators import local_enhancer
+from i2i_pix2pixhd.networks import Channels
 from i2i_pix2pixhd.scene import scene_generator, whole_scene
 from i2i_pix2pixhd.settings import Settings
-from i2i_pix2pixhd.step import Channels, make_step
+from i2i_pix2pixhd.step import make_step
 from i2i_pix2pixhd.vgg import Located, Vgg19
 
 GB = 1e9

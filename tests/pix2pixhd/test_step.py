@@ -20,16 +20,9 @@ from i2i.engine import fit
 from i2i.policy import Policy, Turn
 from i2i.values import Instanced, Labelled
 from i2i_pix2pixhd.finished import Finished
+from i2i_pix2pixhd.networks import Channels, new_model
 from i2i_pix2pixhd.settings import Settings
-from i2i_pix2pixhd.step import (
-    Channels,
-    half_size,
-    learning_rate,
-    make_step,
-    new_discriminator,
-    new_model,
-    take_over,
-)
+from i2i_pix2pixhd.step import half_size, learning_rate, make_step
 from i2i_pix2pixhd.vgg import Vgg19
 
 SIZE = (32, 48)
@@ -331,32 +324,6 @@ def test_images_without_labels_and_in_grey() -> None:
     batch = Labelled(torch.rand(1, 2, 32, 32), torch.rand(1, 1, 32, 32))
     run = fit(step, None, [batch], device="cpu")
     assert run.nets.current.G(batch.labels).image.shape == (1, 1, 32, 32)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "kept"),
-    [
-        (2, 3, {0: 0, 1: 1}),
-        (3, 3, {1: 0, 2: 1}),  # the coarsest one judged a resolution that is not judged any more
-        (1, 3, {0: 1}),
-        (1, 1, {0: 0}),
-    ],
-)
-def test_discriminators_go_on_at_their_resolution(before: int, now: int, kept: dict[int, int]) -> None:
-    torch.manual_seed(0)
-    known = new_discriminator(
-        Settings(**TINY, stages="global", discriminator_scales=before), "global", RGB
-    ).state_dict()
-    judge = new_discriminator(Settings(**TINY, discriminator_scales=now), "joint", RGB)
-    take_over(judge, known)
-    own = judge.state_dict()
-    same = {
-        (old, new)
-        for old in range(before)
-        for new in range(now)
-        if torch.equal(known[f"scale{old}_layer1.0.weight"], own[f"scale{new}_layer1.0.weight"])
-    }
-    assert same == set(kept.items())
 
 
 def test_an_enhancer_around_a_finished_model() -> None:

@@ -32,10 +32,12 @@ from i2i.values import Instanced
 from i2i_pix2pixhd.commands.edit import edit
 from i2i_pix2pixhd.commands.encode import encode
 from i2i_pix2pixhd.commands.generate import generate
+from i2i_pix2pixhd.networks import Channels, new_model, with_enhancer
 from i2i_pix2pixhd.scene import SceneGenerator
 from i2i_pix2pixhd.scenes_of_photographs import (
     CLASSES,
     CROP,
+    Kind,
     Region,
     held_out_crops,
     regions,
@@ -43,10 +45,10 @@ from i2i_pix2pixhd.scenes_of_photographs import (
     write_scenes,
 )
 from i2i_pix2pixhd.settings import Settings
-from i2i_pix2pixhd.step import Channels, half_size, new_model, with_enhancer
+from i2i_pix2pixhd.step import half_size
 
 SETTINGS = Settings(
-    labels=CLASSES,
+    labels=CLASSES["lightness"],
     steps=(900, 250, 500),
     batch_size=2,
     load_size=CROP,
@@ -98,6 +100,7 @@ def demo(out: Path, seed: int = 0, steps: int | None = None, resume: bool = Fals
     settings = SETTINGS if steps is None else attrs.evolve(SETTINGS, steps=(steps,))
     print("pix2pixHD on segments of six photographs (from scikit-image and scikit-learn):")
     print("  " + "; ".join(f"{name}: {licence}" for name, licence in photographs.LICENCES.items()))
+    print("Classes say how light a segment is; its colour is a matter of style.", flush=True)
     training, held_out = write_data(out / "data")
     with one_thread():
         run = train_demo(settings, out, seed, resume=resume)
@@ -109,9 +112,9 @@ def demo(out: Path, seed: int = 0, steps: int | None = None, resume: bool = Fals
         styled(out, run, seed)
 
 
-def write_data(folder: Path) -> tuple[dict[str, Region], dict[str, Region]]:
+def write_data(folder: Path, kind: Kind = "lightness") -> tuple[dict[str, Region], dict[str, Region]]:
     """Write the scenes in the authors' layout; return the training regions and the held-out crops."""
-    training, other = regions()
+    training, other = regions(kind)
     held_out = held_out_crops(other)
     write_scenes(folder, "train", training)
     write_scenes(folder, "test", held_out)
@@ -243,7 +246,7 @@ def styled(out: Path, run: Path, seed: int) -> None:
 
 def edits(labels: NDArray[np.int32]) -> dict[str, Any]:
     """Return a script for a scene: its most frequent class becomes another one on the right, and a disc is added."""
-    counts = np.bincount(labels.ravel(), minlength=CLASSES)
+    counts = np.bincount(labels.ravel(), minlength=SETTINGS.labels)
     first, second = (int(k) for k in np.argsort(-counts)[:2])
     return {
         "edits": [

@@ -15,9 +15,9 @@ from i2i.errors import ModelError
 from i2i.settings import flag
 from i2i_pix2pixhd.files import load_model
 from i2i_pix2pixhd.generators import GlobalGenerator
+from i2i_pix2pixhd.networks import Channels, new_model
 from i2i_pix2pixhd.scene import SceneGenerator
 from i2i_pix2pixhd.settings import Settings
-from i2i_pix2pixhd.step import Channels, new_model
 
 _OF_GENERATOR = ("labels", "base_width", "downs", "blocks", "norm", "upsampling", "padding")
 _OF_ENCODER = {"features": "features", "encoder_width": "base_width", "encoder_downs": "downs"}

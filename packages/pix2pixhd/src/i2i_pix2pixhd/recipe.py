@@ -20,18 +20,10 @@ from i2i.errors import SettingsError
 from i2i.recipes import Evaluation, Recipe, Span
 from i2i.settings import RunSettings
 from i2i_pix2pixhd.finished import read_finished
+from i2i_pix2pixhd.networks import Channels, new_discriminator, new_model, with_enhancer
 from i2i_pix2pixhd.scene import SceneGenerator
 from i2i_pix2pixhd.settings import Settings
-from i2i_pix2pixhd.step import (
-    Channels,
-    Scene,
-    half_size,
-    make_step,
-    new_discriminator,
-    new_model,
-    share,
-    with_enhancer,
-)
+from i2i_pix2pixhd.step import Scene, half_size, make_step, share
 from i2i_pix2pixhd.vgg import SMALLEST, UNTRAINED, check_channels, vgg19
 
 

@@ -1,4 +1,4 @@
-"""Label maps of real photographs: segments of similar colour, and classes of similar segments; for the demo.
+"""Label maps of real photographs: segments of similar colour, and classes of similar segments; for demo and evidence.
 
 The photographs lie inside the packages of scikit-image and scikit-learn. Their left columns are for training, the right
 ones are held out: other regions of the same photographs, not other photographs.
@@ -6,8 +6,9 @@ ones are held out: other regions of the same photographs, not other photographs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,10 @@ from i2i.photographs import Colours
 
 CROP = 128
 """Side of the squares that are trained on and held out, in pixels."""
-CLASSES = 10
+Kind = Literal["lightness", "colour"]
+CLASSES: Mapping[Kind, int] = {"lightness": 5, "colour": 10}
+"""How many classes there are, by what they say of a segment: how light it is, or its colour."""
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _SHORT_SIDE = 344  # so that a crop fits into the held-out columns of a square photograph
 _TRAINING = 0.62  # of the columns
 _SEGMENT = 400  # pixels
@@ -38,11 +42,12 @@ class Region(NamedTuple):
         return Region(self.image[rows, columns], self.labels[rows, columns], self.instances[rows, columns])
 
 
-def regions() -> tuple[dict[str, Region], dict[str, Region]]:
+def regions(kind: Kind = "lightness") -> tuple[dict[str, Region], dict[str, Region]]:
     """Return the training regions and the held-out ones, by the names of the photographs.
 
-    Classes are clusters of the mean colours of the segments of the training regions; an id of an instance is its class
-    times 1000, and its number within that.
+    Classes are clusters of the mean lightness, or colour, of the segments of the training regions. Where they say only
+    how light an object is, its colour is left to styles. An id of an instance is its class times 1000, and its number
+    within that.
     """
     from sklearn.cluster import KMeans
 
@@ -52,10 +57,10 @@ def regions() -> tuple[dict[str, Region], dict[str, Region]]:
         halves[0][name], halves[1][name] = whole[:, :edge], whole[:, edge:]
     segments = [{name: _segments(image) for name, image in half.items()} for half in halves]
     colours = [
-        {name: _mean_colours(image, parts[name]) for name, image in half.items()}
+        {name: _told(_mean_colours(image, parts[name]), kind) for name, image in half.items()}
         for half, parts in zip(halves, segments, strict=True)
     ]
-    clusters = KMeans(CLASSES, random_state=0, n_init=4).fit(np.concatenate(list(colours[0].values())))
+    clusters = KMeans(CLASSES[kind], random_state=0, n_init=4).fit(np.concatenate(list(colours[0].values())))
     found = []
     for half, parts, means in zip(halves, segments, colours, strict=True):
         classes = {name: clusters.predict(values) for name, values in means.items()}
@@ -76,6 +81,11 @@ def _mean_colours(image: Colours, segments: NDArray[np.intp]) -> Colours:
     sums = [np.bincount(segments.ravel(), weights=image[..., channel].ravel()) for channel in range(3)]
     means: Colours = np.stack(sums, axis=1) / counts[:, None]
     return means
+
+
+def _told(colours: Colours, kind: Kind) -> Colours:
+    """Return what classes say of segments of these mean colours ``(n, 3)``."""
+    return colours if kind == "colour" else colours @ _LUMINANCE[:, None]
 
 
 def _region(image: Colours, segments: NDArray[np.intp], classes: NDArray[Any]) -> Region:
