@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from i2i_pix2pixhd import gather
 from i2i_pix2pixhd.gather import Window, gathered
+from tests.pix2pixhd.largest import Largest
 
 CLASSES, OUT = 6, 5
 WINDOWS = {
@@ -180,20 +179,6 @@ def test_frozen_weights_cost_no_backward_pass(monkeypatch: pytest.MonkeyPatch) -
         torch.autograd.backward((x * gathered(weight, labels, window, torch.float64)).sum(), inputs=wanted)
     with pytest.raises(AssertionError, match="in vain"):
         torch.autograd.backward(gathered(free, labels, window, torch.float64).sum())
-
-
-class Largest(TorchDispatchMode):
-    """The most numbers that a floating-point tensor had."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        floats = [x for x in tree_leaves(result) if isinstance(x, Tensor) and x.is_floating_point()]
-        self.found = max([self.found, *(x.numel() for x in floats)])
-        return result
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

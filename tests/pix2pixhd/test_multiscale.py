@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.reference import plain_pix2pixhd as plain
@@ -20,6 +18,7 @@ from i2i.errors import DataError, SettingsError
 from i2i.memory import Live
 from i2i.testing import check_discriminator
 from i2i_pix2pixhd.multiscale import MultiscaleDiscriminator, multiscale_discriminator
+from tests.pix2pixhd.largest import Largest
 
 LABELS = 5
 
@@ -215,20 +214,6 @@ def test_recomputing_changes_no_gradient_and_keeps_less() -> None:
 
 
 # Memory and devices.
-
-
-class Largest(TorchDispatchMode):
-    """The most numbers that a floating-point tensor had."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        made = [x for x in tree_leaves(result) if isinstance(x, Tensor) and x.is_floating_point()]
-        self.found = max([self.found, *(x.numel() for x in made)])
-        return result
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from benchmarks.reference import plain_pix2pixhd as plain
 from i2i.errors import DataError, SettingsError
@@ -19,6 +17,7 @@ from i2i.memory import Live
 from i2i.testing import check_generator
 from i2i_pix2pixhd.generators import global_generator, local_enhancer
 from tests.pix2pixhd.generators.nets import LABELS, SMALL, assert_same, floats, ids, on_meta, weights_of
+from tests.pix2pixhd.largest import Largest
 
 # Values.
 
@@ -113,20 +112,6 @@ def test_recomputing_changes_no_gradient_and_keeps_less(factory: Any) -> None:
 
 
 # Memory and devices.
-
-
-class Largest(TorchDispatchMode):
-    """The most numbers that a floating-point tensor had."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        made = [x for x in tree_leaves(result) if isinstance(x, Tensor) and x.is_floating_point()]
-        self.found = max([self.found, *(x.numel() for x in made)])
-        return result
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
