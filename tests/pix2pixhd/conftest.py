@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 Make = Callable[..., Path]
 
@@ -13,6 +12,7 @@ Make = Callable[..., Path]
 @pytest.fixture
 def make_scenes(tmp_path: Path) -> Make:
     """Write small scenes in the authors' layout, training and held out; return their folder."""
+    from PIL import Image  # networks and steps are tested where there is none, too
 
     def make(name: str = "data", *, count: int = 3, size: tuple[int, int] = (24, 16), classes: int = 5) -> Path:
         root, draws = tmp_path / name, np.random.default_rng(0)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
@@ -305,6 +304,7 @@ def test_nothing_of_the_global_network_is_there_twice() -> None:
 
 def test_half_size_is_pillows() -> None:
     """Nearest neighbours for ids, antialiased bicubic for colours, as files would be resized."""
+    Image = pytest.importorskip("PIL.Image")
     (scene,) = scenes(1, torch.float32)
     half = half_size(scene)
     for ours, ids in ((half.labels, scene.labels), (half.instances, scene.instances)):
