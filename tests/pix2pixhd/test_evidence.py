@@ -39,7 +39,7 @@ class Evidence:
         for module in (results, self.script):
             monkeypatch.setattr(module, "RESULTS", folder)
         replaced = {
-            "PICTURE": self.picture, "KEPT": self.kept, "run": self.run, "write_data": lambda _: ({}, {}),
+            "PICTURE": self.picture, "KEPT": self.kept, "run": self.run, "write_data": lambda *_: ({}, {}),
             "as_scenes": lambda _: self.scenes, "baselines": lambda *_: simple,
         }  # fmt: skip
         for name, value in replaced.items():
