@@ -260,15 +260,21 @@ def test_crops_that_the_nets_would_refuse(settings: dict[str, Any], message: str
         prepare(RunSettings(), attrs.evolve(SMALL, **settings), **NETS)
 
 
-@pytest.mark.parametrize("preprocess", ["none", "scale_width"])
-def test_an_image_too_small_for_the_nets_is_named_at_once(write: Write, preprocess: Any) -> None:
+@pytest.mark.parametrize(
+    ("preprocess", "brought", "way"),
+    [
+        ("none", "", "--preprocess resize_and_crop or larger images"),
+        ("scale_width", r" \(brought to 12x4\)", "a larger --load-size"),
+    ],
+)
+def test_an_image_too_small_for_the_nets_is_named_at_once(
+    write: Write, preprocess: Any, brought: str, way: str
+) -> None:
     root = write("trainA", 2)
     write("trainB", 1)
     Image.new("RGB", (30, 5)).save(root / "trainB" / "9.png")
     settings = attrs.evolve(SMALL, preprocess=preprocess, crop_size=4, load_size=12)
-    small = (
-        r"trainB/9\.png is 30x5, but these nets need at least 8 pixels each way; use --preprocess resize_and_crop or "
-    )
+    small = rf"trainB/9\.png is 30x5{brought}, but these nets need at least 8 pixels each way; use {way}"
     with pytest.raises(DataError, match=small):
         prepare(RunSettings(data=root), settings, **NETS).batches()
 

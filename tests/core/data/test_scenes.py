@@ -299,7 +299,7 @@ def test_heights_follow_the_widths_whatever_the_crop_is(write: Write) -> None:
     settings = attrs.evolve(SMALL, preprocess="scale_width", load_size=16, crop_size=512)
     (batch,) = prepared(root, settings).batches()
     assert batch.image.shape == (2, 3, 8, 16)  # 6.67 rounded to a multiple of 4
-    with pytest.raises(DataError, match=r"is 24x10, but these nets need at least 16 pixels each way"):
+    with pytest.raises(DataError, match=r"is 24x10 \(brought to 16x8\), but these nets need at least 16 pixels"):
         prepared(root, settings, smallest={"downs": 16}).batches()
     with pytest.raises(SettingsError, match=r"crop_size \(=9\) must be a multiple of 4; use 8 or 12"):
         prepared(root, attrs.evolve(SMALL, crop_size=9))

@@ -112,9 +112,12 @@ def check_size(size: tuple[int, int], settings: TransformSettings, name: str) ->
             f"use --preprocess resize_and_crop or a --crop-size of at most {min(size)}"
         )
     if not settings.crops and min(resized(size, settings)) < settings.smallest:
+        width, height = resized(size, settings)
+        brought = f" (brought to {width}x{height})" if settings.preprocess == "scale_width" else ""
+        way = "a larger --load-size" if brought else "--preprocess resize_and_crop or larger images"
         raise DataError(
-            f"{name} is {size[0]}x{size[1]}, but these nets need at least {settings.smallest} pixels each way; "
-            "use --preprocess resize_and_crop or larger images"
+            f"{name} is {size[0]}x{size[1]}{brought}, but these nets need at least {settings.smallest} pixels each "
+            f"way; use {way}"
         )
 
 

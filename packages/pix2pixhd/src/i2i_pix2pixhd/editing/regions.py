@@ -184,9 +184,18 @@ def selected(region: Region, labels: Tensor, instances: Tensor | None) -> Tensor
     found = region.mask(labels, instances)
     if not bool(found.any()):
         height, width = labels.shape
-        name = region.name if isinstance(region, Mask) else shorten(str(region), 100, placeholder=" ...")
-        raise DataError(f"{name} has no pixel in this image of {width}x{height}")
+        raise DataError(f"{_told(region)} has no pixel in this image of {width}x{height}")
     return found
+
+
+def _told(region: Region) -> str:
+    """Name a region in a message, as scripts name it."""
+    if isinstance(region, Mask):
+        return region.name
+    name = type(region).__name__.lower()
+    if isinstance(region, Stroke) and len(region.points) == 1:
+        name = "disc"
+    return shorten(f"the {name} {' '.join(map(str, attrs.astuple(region)))}", 100, placeholder=" ...")  # type: ignore[arg-type]
 
 
 def known_objects(instances: Tensor | None) -> Tensor:
