@@ -112,6 +112,28 @@ def test_all_are_seen_as_they_stood_before_any_moved(accumulate: int) -> None:
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
 
 
+def test_what_is_shared_under_two_names_learns_once() -> None:
+    def shared_twice(n: Nets, x: Batch) -> dict[str, Tensor]:
+        fake = n.G(x.a)
+        return {"fake": fake, "shown": fake}
+
+    ours, theirs = make_nets(), make_nets()
+    # Plain descent: Adam's first moves do not tell a gradient from twice as large a one.
+    g = player(lambda n: n.G, g_loss, torch.optim.SGD, weights={"adv": 1.0, "rec": 3.0}, lr=0.01)
+    train(alternate(share=shared_twice, live="g", judge=judge, g=g, d=D), ours, Policy(), count=1)
+    train(step_with(g=g), theirs, Policy(), count=1)
+    (x,) = batches(1)
+    plain_nets = make_nets()
+    fake = plain_nets.G(x.a)
+    loss = (plain_nets.D(fake) - 1).pow(2).mean() + 3 * (fake - x.b).abs().mean()
+    gradients = torch.autograd.grad(loss, list(plain_nets.G.parameters()))
+    for mine, other, start, gradient in zip(
+        ours.G.parameters(), theirs.G.parameters(), plain_nets.G.parameters(), gradients, strict=True
+    ):
+        torch.testing.assert_close(mine, start - 0.01 * gradient, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(other, start - 0.01 * gradient, rtol=1e-10, atol=1e-12)
+
+
 def counted(net: nn.Module) -> list[int]:
     calls = [0]
     net.register_forward_hook(lambda *_: calls.__setitem__(0, calls[0] + 1))

@@ -125,11 +125,12 @@ class Common:
         value = self._fresh.pop(index)
         if self._judge is None:
             return Seen(value, None)
-        made = tuple(leaf for leaf in leaves(value) if isinstance(leaf, Tensor) and leaf.requires_grad)
-        ends = {id(tensor): tensor.detach().requires_grad_(True) for tensor in made}
+        # Each once, under however many names it is shared, or its gradient would go on several times.
+        made = {id(leaf): leaf for leaf in leaves(value) if isinstance(leaf, Tensor) and leaf.requires_grad}
+        ends = {key: tensor.detach().requires_grad_(True) for key, tensor in made.items()}
         at_the_cut = tree_map(lambda leaf: ends.get(id(leaf), leaf), value)
         self._verdicts[index] = self._judged(index, at_the_cut)
-        return Seen(self._verdicts[index], Cut(made, tuple(ends[id(tensor)] for tensor in made)))
+        return Seen(self._verdicts[index], Cut(tuple(made.values()), tuple(ends.values())))
 
     def see(self, index: int) -> Seen:
         """Return the value without its graph; with a judge, its verdict as it was given, or anew the second time."""

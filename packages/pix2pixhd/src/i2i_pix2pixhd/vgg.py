@@ -110,8 +110,8 @@ def _read(path: Path, checksum: str) -> nn.Module:
             f"weights of another origin with --vgg-checksum {found[:8]}"
         )
     try:
-        held = weights_of(_state(path))
-        needed = {key: value for key, value in held.items() if key in _names()}
+        held, names = weights_of(_state(path)), _names()
+        needed = {key: value for key, value in held.items() if key in names}
         if not needed:
             raise ModelError(f"holds no layer of VGG19: {inventory(held)}")
         net = filled(Vgg19, needed)
