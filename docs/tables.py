@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 import authors
 import gpu_table
+import pix2pixhd_tables
 
 from i2i.settings import RunSettings, flag
 from i2i_cyclegan.pix2pix.settings import Settings as Pix2PixSettings
@@ -326,52 +327,14 @@ def singan_row(row: Mapping[str, Any]) -> Sequence[object]:
 
 def evidence_demo_pix2pixhd() -> list[str]:
     """Return what the demo of pix2pixHD reached, seed by seed."""
-    found = read("evidence-demo-pix2pixhd.json")
-    rows = ["mean photograph", "nearest label map", "global", "enhancer", "joint", "joint, usual styles"]
-    head = ["seed", *rows, "nearer than the nearest", "time of one core"]
-    if found is None:
-        return table(head, [[NOT_MEASURED] * len(head)])
-    return table(
-        head,
-        [
-            [
-                run["seed"],
-                *(f"{run['result']['psnr'][row]:.2f} dB" for row in rows),
-                f"{run['result']['nearer_than']['nearest label map']:.0%}",
-                f"{run['processor_seconds']:.0f} s",
-            ]
-            for run in found["seeds"]
-        ],
-    )
+    found, head = read("evidence-demo-pix2pixhd.json"), pix2pixhd_tables.DEMO
+    return table(head, [[NOT_MEASURED] * len(head)] if found is None else pix2pixhd_tables.demo_rows(found))
 
 
 def evidence_pix2pixhd() -> list[str]:
     """Return what parts of pix2pixHD do: mean, lowest and highest of the seeds."""
-    head = ["row", "global", "enhancer", "joint", "nearer than the nearest label map", "checkerboard", "seeds"]
-    found = read("evidence-pix2pixhd.json")
-    if found is None:
-        return table(head, [[NOT_MEASURED] * len(head)])
-    rows: list[Sequence[object]] = [
-        [name, "", "", f"{value:.2f} dB", "", "", ""] for name, value in found["baselines"].items()
-    ]
-    rows.append(["truth", "", "", "", "", f"{found['checkerboard_of_truth']:.1f}", ""])
-    for name in dict.fromkeys(run["row"] for run in found["runs"]):
-        runs = [run for run in found["runs"] if run["row"] == name]
-        stages = [ranged([run["psnr"][stage] for run in runs], ".2f") for stage in ("global", "enhancer", "joint")]
-        share = ranged([100 * run["nearer_than"]["nearest label map"] for run in runs], ".0f")
-        rows.append([name, *stages, share, ranged([run["checkerboard"] for run in runs], ".1f"), len(runs)])
-    return table(head, rows)
-
-
-def ranged(values: Sequence[float], form: str) -> str:
-    """Return the mean, and the lowest and the highest where there are several.
-
-    Example:
-        >>> ranged([1.0, 2.0], ".1f")
-        '1.5 (1.0 to 2.0)'
-    """
-    mean = format(sum(values) / len(values), form)
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+    found, head = read("evidence-pix2pixhd.json"), pix2pixhd_tables.ABLATION
+    return table(head, [[NOT_MEASURED] * len(head)] if found is None else pix2pixhd_tables.ablation_rows(found))
 
 
 TABLES: Mapping[str, Callable[[], list[str]]] = {
