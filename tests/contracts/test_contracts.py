@@ -125,6 +125,27 @@ def test_the_kit_finds_a_broken_net(kind, fault, message):
         getattr(kit, f"check_{kind}")(_factory(kind, fault))
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda x: {"features": x}, "returns a dict, not a"),
+        (lambda x: (x, x[:1]), "must return tensors \\(b, ...\\)"),
+        (lambda x: x / 0, "not finite"),
+    ],
+)
+def test_the_kit_finds_a_broken_layer(made, message):
+    class Layer(nn.Conv2d):
+        def forward(self, x):
+            return made(super().forward(x))
+
+    @part(example=Example({}, ((2, 3, 8, 8),)))
+    def layer():
+        return Layer(3, 3, 1)
+
+    with pytest.raises(kit.ContractError, match=message):
+        kit.check_layer(layer)
+
+
 def test_the_kit_finds_a_part_without_example():
     with pytest.raises(kit.ContractError, match="carries no example"):
         kit.check_generator(lambda: _Net("generator", ""))

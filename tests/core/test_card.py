@@ -52,6 +52,12 @@ def test_how_to_use_it() -> None:
     assert "sample.png" not in card
 
 
+def test_a_model_of_one_size_is_used_with_fit() -> None:
+    card = model_card({**CONFIG, "size": [48, 64]}, Path("/models/a2b"), picture=False)
+    assert "i2i translate a2b photo.jpg --out translated --fit\n" in card
+    assert "| height and width | 48 and 64; others with `i2i translate --fit` |" in card
+
+
 def test_a_model_of_noise_is_used_by_the_commands_of_its_plugin() -> None:
     spec = {"part": "singan/pyramid_generator", "arguments": {}}
     card = model_card({**CONFIG, "spec": spec, "takes": "noise"}, Path("/models/meadow"), picture=False)

@@ -133,6 +133,17 @@ def test_what_a_model_takes_travels_with_it(tmp_path, takes) -> None:
     assert not (tmp_path / "more").exists()
 
 
+def test_the_only_size_that_a_model_accepts_travels_with_it(tmp_path) -> None:
+    net = make("generator", 1)
+    assert "size" not in describe(save(net, tmp_path / "any"))
+    net.size = None  # type: ignore[assignment]
+    assert "size" not in describe(save(net, tmp_path / "none"))
+    net.size = (48, 64)  # type: ignore[assignment]
+    folder = save(net, tmp_path / "one")
+    assert json.loads((folder / "config.json").read_text())["size"] == describe(folder)["size"] == [48, 64]
+    assert_equal(load(folder), net)
+
+
 def test_a_model_of_noise_of_an_earlier_version_is_one_still(saved) -> None:
     edit(saved, from_noise=True)
     assert describe(saved)["takes"] == "noise"
@@ -310,6 +321,8 @@ def test_a_damaged_config(saved, text, said) -> None:
         ("versions", []),
         ("takes", "words"),
         ("takes", ["noise"]),
+        ("size", [256]),
+        ("size", [256, "256"]),
     ],
 )
 def test_a_config_with_a_damaged_field(saved, name, value) -> None:
@@ -323,7 +336,7 @@ def test_a_config_with_a_damaged_field(saved, name, value) -> None:
     [
         ("os:system", "part 'os:system' is unknown"),
         ("toy/missing", "part 'toy/missing' is unknown"),
-        ("ugatit/cam_generator", "pip install i2i-ugatit"),
+        ("wavegan/generator", "pip install i2i-wavegan"),
     ],
 )
 def test_parts_that_nobody_registered(saved, part, said) -> None:

@@ -426,3 +426,151 @@ def test_an_image_without_room_is_named_before_the_pass(tmp_path, monkeypatch) -
     with pytest.raises(OutOfMemoryError, match=r"x\.png: 1500x1400 pixels need about 42\.1 MiB in one pass, .*--tile"):
         translate_files(net, [tmp_path / "x.png"], tmp_path / "out")
     assert not net.seen
+
+
+class OneSize(Seeing):
+    """Accepts images of one size only, as a net whose layers look at all pixels at once."""
+
+    def __init__(self, height: int, width: int, **arguments: int) -> None:
+        super().__init__(**arguments)
+        self.size = (height, width)
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+        if image.shape[-2:] != self.size:
+            raise DataError("an image of another size reached the net")
+        return super().forward(image)
+
+
+def by_planes(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(array, 2, 0)]
+    return np.stack([np.asarray(plane.resize(size, Image.Resampling.BICUBIC)) for plane in planes], 2)
+
+
+def test_fitted_images_go_through_together_and_come_back_at_their_sizes(tmp_path) -> None:
+    sizes = {"a.png": (5, 9), "b.bmp": (40, 30), "sub/c.png": (8, 6), "d.jpg": (21, 10)}
+    for seed, (name, size) in enumerate(sizes.items()):
+        picture(tmp_path / "in" / name, *size, seed=seed)
+    net = OneSize(6, 8)
+    report = translate_files(net, [tmp_path / "in"], tmp_path / "out", batch_size=4, fit=True)
+    assert [tuple(seen.shape) for seen in net.seen] == [(4, 3, 6, 8)]
+    assert sorted(report.written) == sorted(tmp_path / "out" / name.replace("jpg", "png") for name in sizes)
+    for name, size in sizes.items():
+        source = Image.open(tmp_path / "in" / name)
+        small = np.asarray(source.resize((8, 6), Image.Resampling.BICUBIC)).astype(np.float32)
+        expected = by_planes(small, size).clip(0, 255)
+        found = np.asarray(Image.open(tmp_path / "out" / name.replace("jpg", "png")))
+        assert found.shape[:2] == size[::-1]
+        assert np.abs(found - expected).max() <= 0.501  # rounded once
+
+
+def test_an_image_that_needs_no_fitting_is_not_resampled(tmp_path) -> None:
+    pixels = picture(tmp_path / "a.png", 8, 6)
+    translate_files(OneSize(6, 8), [tmp_path / "a.png"], tmp_path / "out", fit=True)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), pixels)
+
+
+def test_fitted_images_are_upright(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((10, 20, 3), 77, np.uint8)).save(tmp_path / "a.png", exif=exif)
+    translate_files(OneSize(8, 8), [tmp_path / "a.png"], tmp_path / "out", fit=True)
+    with Image.open(tmp_path / "out" / "a.png") as made:
+        assert made.size == (10, 20)
+        assert not made.getexif()
+
+
+def test_fitted_images_keep_their_depth(tmp_path) -> None:
+    array = deep_picture(tmp_path / "x.tif", 5, np.uint16)
+    net = formats(OneSize(6, 8), PixelFormat(channels=5, depth=16))
+    (written,) = translate_files(net, [tmp_path / "x.tif"], tmp_path / "out", fit=True).written
+    expected = by_planes(by_planes(array, (8, 6)).round().clip(0, 65535), (14, 9)).clip(0, 65535)
+    found = tifffile.imread(written)
+    assert found.dtype == np.uint16
+    assert np.abs(found - expected).max() <= 0.51
+
+
+def test_what_lies_beyond_white_does_not_spread_when_it_is_brought_back(tmp_path) -> None:
+    class Glaring(OneSize):
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+            made = torch.full_like(image, -1.0)
+            made[..., 2, 2] = 9.0
+            return Translation(made)
+
+    picture(tmp_path / "a.png", 32, 32)
+    translate_files(Glaring(8, 8), [tmp_path / "a.png"], tmp_path / "out", fit=True)
+    spot = np.zeros((8, 8, 3))
+    spot[2, 2] = 255
+    found = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert np.abs(found - by_planes(spot, (32, 32)).clip(0, 255)).max() <= 0.501
+
+
+def test_fitted_colours_keep_the_lightness_of_their_source(tmp_path) -> None:
+    source = np.random.default_rng(0).integers(60, 200, (24, 30), dtype=np.uint8)
+    Image.fromarray(source).save(tmp_path / "x.png")
+
+    class Red(OneSize):
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
+            super().forward(image)
+            chroma = torch.tensor([30.0, 20.0]).view(1, 2, 1, 1) / 110
+            return Translation(chroma.expand(len(image), 2, *image.shape[2:]))
+
+    net = Red(8, 8)
+    net.reads = PixelFormat(channels=1, colours="lightness")  # type: ignore[assignment]
+    net.writes = PixelFormat(channels=2, colours="chroma")  # type: ignore[assignment]
+    (written,) = translate_files(net, [tmp_path / "x.png"], tmp_path / "out", fit=True).written
+    lab = color.rgb2lab(np.repeat(source[..., None], 3, 2))
+    lab[..., 1:] = 30, 20
+    assert np.abs(np.asarray(Image.open(written)) - color.lab2rgb(lab) * 255).max() <= 0.51
+
+
+def test_an_image_of_another_size_is_named_before_anything_is_translated(tmp_path) -> None:
+    picture(tmp_path / "in" / "a.png", 8, 6)
+    picture(tmp_path / "in" / "b.png", 6, 8)
+    net = OneSize(6, 8)
+    with pytest.raises(DataError) as caught:
+        translate_files(net, [tmp_path / "in"], tmp_path / "out")
+    assert str(caught.value) == (
+        f"{tmp_path / 'in' / 'b.png'} is 6x8, but this model was built for 8x6; "
+        "use --fit, which brings images to that size and results back"
+    )
+    assert not net.seen
+    assert not (tmp_path / "out").exists()
+    report = translate_files(net, [tmp_path / "in"], tmp_path / "out", skip_bad=True)
+    assert report.written == [tmp_path / "out" / "a.png"]
+    assert report.skipped == [str(caught.value)]
+
+
+def test_another_size_may_become_the_right_one_by_size_or_by_what_the_net_continues(tmp_path) -> None:
+    picture(tmp_path / "a.png", 40, 30)
+    assert translate_files(OneSize(6, 8), [tmp_path / "a.png"], tmp_path / "out", size=6).written
+    with pytest.raises(DataError, match=r"a\.png is 40x30 \(9x7 by --size 7\), but this model was built for 8x6; use"):
+        translate_files(OneSize(6, 8), [tmp_path / "a.png"], tmp_path / "out", size=7)
+    picture(tmp_path / "b.png", 7, 5)
+    net = OneSize(8, 8, multiple=4)
+    assert translate_files(net, [tmp_path / "b.png"], tmp_path / "out").written
+    assert Image.open(tmp_path / "out" / "b.png").size == (7, 5)
+
+
+def test_a_file_that_cannot_be_read_is_still_said_when_it_is_reached(tmp_path) -> None:
+    folder = bad_folder(tmp_path)
+    with pytest.raises(DataError, match=r"cut\.png .*--skip-bad passes over such files$"):
+        translate_files(OneSize(50, 50), [folder / "cut.png", folder / "text.png"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("net", "settings", "message"),
+    [
+        (Seeing(), {"fit": True},
+         "--fit is for models that accept one size only; this one accepts others, so leave it out"),
+        (OneSize(6, 8), {"fit": True, "size": 6}, "--fit brings images to the size of the model; leave out --size"),
+        (OneSize(6, 8), {"fit": True, "size": 6, "tile": 6},
+         "--fit brings images to the size of the model; leave out --size and --tile"),
+        (OneSize(6, 8), {"tile": 6}, "this model was built for 8x6 and translates no tiles; use --fit, not --tile"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_fit(tmp_path, net, settings, message) -> None:
+    picture(tmp_path / "a.png", 8, 6)
+    with pytest.raises(SettingsError) as caught:
+        translate_files(net, [tmp_path / "a.png"], tmp_path / "out", **settings)
+    assert str(caught.value) == message
+    assert not (tmp_path / "out").exists()

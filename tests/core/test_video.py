@@ -308,3 +308,36 @@ def test_targets():
     }
     with pytest.raises(DataError, match="x/clip.mp4; translate them into two folders"):
         targets([clip, other], Path("x"), alone=True)
+
+
+class OneSize(nn.Module):
+    """Accepts frames of 6x4 only."""
+
+    size = (4, 6)
+    in_channels = 3
+
+    def forward(self, image, condition=None):
+        assert image.shape[-2:] == self.size
+        return Translation(image)
+
+
+def test_frames_are_fitted_to_the_only_size_of_a_net():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 20, 33, 3), dtype=np.uint8)
+    made = frames_through(OneSize(), fit=True)(list(frames))
+    for frame, found in zip(frames, made, strict=True):
+        small = np.asarray(Image.fromarray(frame).resize((6, 4), Image.Resampling.BICUBIC)).astype(np.float32)
+        planes = [
+            Image.fromarray(plane).resize((33, 20), Image.Resampling.BICUBIC) for plane in np.moveaxis(small, 2, 0)
+        ]
+        assert np.abs(found - np.stack(planes, 2).clip(0, 255)).max() <= 0.501
+
+
+def test_frames_of_another_size_are_named():
+    with pytest.raises(DataError) as caught:
+        frames_through(OneSize())([np.zeros((20, 33, 3), np.uint8)])
+    assert str(caught.value) == (
+        "each frame is 33x20, but this model was built for 6x4; "
+        "use --fit, which brings images to that size and results back"
+    )
+    with pytest.raises(SettingsError, match="--fit is for models that accept one size only"):
+        frames_through(as_generator(nn.Identity()), fit=True)

@@ -61,7 +61,10 @@ class Net(nn.Module):
         self.inner = nn.Sequential(nn.Conv2d(3, width, 1), nn.Conv2d(width, 3, 1))
         self.in_channels = self.out_channels = 3
         self.multiple = 4
+        self.size = None
     def forward(self, image, condition=None):
+        if self.size not in (None, image.shape[-2:]):
+            raise i2i.errors.DataError("an image of another size reached the net")
         return i2i.Translation(self.inner(image))
 
 @i2i.part(example=i2i.Example({}, ((1, 3, 4, 4),)))
@@ -73,9 +76,9 @@ def net(width=2):
     return Net(width)
 
 @i2i.part(example=i2i.Example({}, ((1, 3, 4, 4),)))
-def noise(width=2, takes="noise"):
+def noise(width=2, takes="noise", size=None):
     made = Net(width)
-    made.takes = takes
+    made.takes, made.size = takes, size
     return made
 
 class Nets(NamedTuple):

@@ -168,6 +168,8 @@ def test_what_does_not_go_with_train_mode(model, photo, tmp_path, capsys, flags,
         (["--batch-size", "0"], "--batch-size (=0) must be at least 1"),
         (["--size", "20000000"], "--size (=20000000) must be at most 16384"),
         (["--direction", "b2a"], "--direction chooses a model of a run, and m is no run (it has no settings.toml)"),
+        (["--fit", "--size", "8"], "--fit brings images to the size of the model; leave out --size"),
+        (["--fit", "--tile", "8"], "--fit brings images to the size of the model; leave out --tile"),
         (["--sise", "4"], "unknown setting --sise; did you mean '--size'?"),
     ],
 )
@@ -245,3 +247,72 @@ def test_one_model_has_no_directions(model, photo, capsys):
     assert capsys.readouterr().err == (
         f"i2i: error: {model} is one model and has no directions; leave --direction out\n"
     )
+
+
+@pytest.fixture
+def of_one_size(blur, tmp_path) -> Path:
+    """A model of 4x8 pixels (width, height) that turns every colour into 0.25."""
+    import blur_code
+    import torch
+
+    import i2i
+
+    net = blur_code.noise(takes=None, size=(8, 4))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        net.inner[1].bias.fill_(0.253)
+    return Path(i2i.save(net, tmp_path / "of_one_size"))
+
+
+def test_fit(of_one_size, photo, tmp_path, capsys):
+    from PIL import Image
+
+    Image.new("RGB", (30, 20), (10, 200, 30)).save(photo.parent / "two.jpg")
+    arguments = ["translate", str(of_one_size), str(photo.parent), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"i2i: error: {photo} is 7x5, but this model was built for 4x8; "
+        "use --fit, which brings images to that size and results back\n"
+    )
+    assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--fit", "--batch-size", "2"]) == 0
+    assert _pixel(tmp_path / "out" / "one.png") == ((7, 5), (160,) * 3)
+    assert _pixel(tmp_path / "out" / "two.png") == ((30, 20), (160,) * 3)
+    assert main(["info", str(of_one_size)]) == 0
+    assert "sizes       4x8 only; others with i2i translate --fit\n" in capsys.readouterr().out
+    assert main([*arguments, "--tile", "8"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "i2i: error: this model was built for 4x8 and translates no tiles; use --fit, not --tile"
+    ]
+
+
+def test_fit_of_a_video(of_one_size, tmp_path, capsys):
+    from PIL import Image
+
+    first, second = (Image.new("RGB", (6, 4), (level, 0, 0)) for level in (10, 200))
+    first.save(tmp_path / "in.gif", save_all=True, append_images=[second], duration=50, loop=0)
+    arguments = [
+        "translate",
+        str(of_one_size),
+        str(tmp_path / "in.gif"),
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "made.gif"),
+    ]
+    assert main(arguments) == 2
+    assert "each frame is 6x4, but this model was built for 4x8; use --fit" in capsys.readouterr().err
+    assert not (tmp_path / "made.gif").exists()
+    assert main([*arguments, "--fit"]) == 0
+    with Image.open(tmp_path / "made.gif") as made:
+        assert (made.size, made.convert("RGB").getpixel((3, 2))) == ((6, 4), (160, 160, 160))
+
+
+def test_fit_needs_a_model_of_one_size(model, photo, tmp_path, capsys):
+    arguments = ["translate", str(model), str(photo), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*arguments, "--fit"]) == 2
+    assert capsys.readouterr().err == (
+        "i2i: error: --fit is for models that accept one size only; this one accepts others, so leave it out\n"
+    )
+    assert not (tmp_path / "out").exists()

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i.data.loader import Batches, single, unpaired
+from i2i.data.loader import Batches, Order, Reader, Stacker, single, unpaired
+from i2i.data.transforms import Draw
 from i2i.errors import DataError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i.values import Pair
@@ -279,3 +280,32 @@ def test_single_crops_in_the_middle(make_folder: MakeFolder) -> None:
 def test_settings_out_of_range(noise: Grey, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         unpaired(*noise, **SMALL | arguments)
+
+
+class Noting:
+    """A part of three rows that notes how they are asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, Draw]] = []
+
+    def __len__(self) -> int:
+        return 3
+
+    def load(self, index: int, draw: Draw, bad: list[str]) -> tuple[np.ndarray, ...]:
+        self.asked.append((index, draw))
+        return (np.zeros((2, 2, 3), np.uint8),)
+
+
+def test_what_windows_need_changes_no_other_draw() -> None:
+    """These numbers were drawn before there were windows: one for B's image, then three for each domain."""
+    a, b = Noting(), Noting()
+    reader: Reader[Pair] = Reader([a, b], Stacker(Pair, (PixelFormat(),) * 2), Order(4, 1, seed=5, shuffle=True))  # type: ignore[list-item]
+    _ = reader[4 + 3]
+    (_, first), (picked, second) = a.asked[0], b.asked[0]
+    assert picked == 1  # 0.34 of 3
+    assert first[:3] == (0.2612452956407607, 0.9300766189019505, 0.4243952420045929)
+    assert second[:3] == (0.5734974513144983, 0.588671167104347, 0.6047514596262917)
+    shares = (first.share, second.share)
+    assert None not in shares
+    assert len({*shares, *first[:3], *second[:3]}) == 8
+    assert all(0 <= share < 1 for share in shares)  # type: ignore[operator]

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import datasets
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset, Features
 from PIL import Image
 
 from i2i.data.lab import rgb_to_lab
 from i2i.data.loader import unpaired
 from i2i.data.pairs import paired
 from i2i.data.prepared import Prepared, prepare
+from i2i.data.transforms import Window
 from i2i.errors import DataError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i.settings import ImageSettings, RunSettings
@@ -280,7 +283,7 @@ def test_an_image_too_small_for_the_nets_is_named_at_once(
 
 
 def test_a_bad_first_image_may_be_skipped(write: Write, caplog: pytest.LogCaptureFixture) -> None:
-    root = write("trainA", 2)
+    root = write("trainA", 3)
     write("trainB", 2)
     (root / "trainA" / "0.png").write_text("no image")
     run = RunSettings(data=root)
@@ -289,3 +292,96 @@ def test_a_bad_first_image_may_be_skipped(write: Write, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         assert len(prepare(attrs.evolve(run, skip_bad=True), SMALL, **NETS).batches()) == 1
     assert [message[:8] for message in caplog.messages] == ["skipped:"]
+
+
+# Nothing random about it: A's content moves right by a quarter.
+ASIDE = Window(1.0, across=(0.25, 0.25), down=(0.0, 0.0))
+
+
+def moved_aside(path: Path) -> np.ndarray:
+    """A picture of 12x10 pixels as ``ASIDE`` brings it to 8x8."""
+    whole = Image.fromarray(np.pad(np.asarray(Image.open(path)), ((0, 0), (3, 0), (0, 0)), mode="reflect"))
+    return np.asarray(whole.resize((8, 8), Image.Resampling.BICUBIC, box=(0, 0, 12, 10)))
+
+
+def pixels(images: torch.Tensor) -> np.ndarray:
+    return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("direction", ["a_to_b", "b_to_a"])
+def test_each_domain_has_its_own_window_in_training_only(write: Write, direction: Any) -> None:
+    root = write("trainA", 2)
+    for name in ("trainB", "testA", "testB"):
+        write(name, 2)
+    settings = attrs.evolve(SMALL, serial=True, flip=False)
+    plain = prepare(RunSettings(data=root), settings, direction=direction, **NETS)
+    prepared = prepare(RunSettings(data=root), settings, direction=direction, windows=(ASIDE, None), **NETS)
+    ((a, b),), ((plain_a, plain_b),) = prepared.batches(), plain.batches()
+    if direction == "b_to_a":
+        a, b, plain_a, plain_b = b, a, plain_b, plain_a
+    assert np.array_equal(pixels(a), np.stack([moved_aside(root / "trainA" / f"{i}.png") for i in range(2)]))
+    assert not torch.equal(a, plain_a)
+    assert torch.equal(b, plain_b)
+    assert equal([prepared.preview()], [plain.preview()])
+    assert equal(still(prepared), still(plain))
+
+
+def test_windows_differ_from_image_to_image_and_epoch_to_epoch(write: Write) -> None:
+    root = write("trainA", 1)
+    write("trainB", 1)
+    window = Window(0.7, (-0.1, 0.1), (-0.1, 0.25))
+    settings = attrs.evolve(SMALL, flip=False)
+    prepared = prepare(RunSettings(data=root), settings, windows=(None, window), **NETS)
+    ((_, first),), ((_, second),) = prepared.batches(), prepared.batches()
+    assert len({images.numpy().tobytes() for images in (*first, *second)}) == 4
+
+
+def test_windows_of_streams(write: Write, tmp_path: Path) -> None:
+    write("trainA", 2)
+    files = [{"bytes": (tmp_path / "trainA" / f"{i}.png").read_bytes(), "path": None} for i in range(2)]
+    features = Features({"x": datasets.Image(), "y": datasets.Image()})
+    (tmp_path / "table").mkdir()
+    table = Dataset.from_dict({"x": files, "y": files}, features=features)
+    table.to_parquet(tmp_path / "table" / "train-00000.parquet")
+    run = RunSettings(dataset=str(tmp_path / "table"), streaming=True)
+    settings = attrs.evolve(SMALL, serial=True, flip=False, load_size=8)
+    batch = next(iter(prepare(run, settings, windows=(ASIDE, None), **NETS).batches()))
+    assert np.array_equal(pixels(batch.a), np.stack([moved_aside(tmp_path / "trainA" / f"{i}.png") for i in range(2)]))
+    whole = [Image.open(tmp_path / "trainA" / f"{i}.png").resize((8, 8), Image.Resampling.BICUBIC) for i in range(2)]
+    assert np.array_equal(pixels(batch.b), np.stack(whole))
+
+
+@pytest.mark.parametrize("layout", ["paired", "one"])
+def test_windows_are_not_for_images_that_belong_together(layout: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        prepare(RunSettings(), SMALL, layout=layout, windows=(None, ASIDE), **NETS)
+    assert str(caught.value) == (
+        "windows move images of A and of B each by themselves, but with layout "
+        f"{layout!r} they belong together; leave windows out"
+    )
+
+
+def test_windows_need_squares() -> None:
+    with pytest.raises(SettingsError, match="use --preprocess resize_and_crop"):
+        prepare(RunSettings(), attrs.evolve(SMALL, preprocess="scale_width"), windows=(ASIDE, None), **NETS)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        (5, 3, "domain A has 5 images, B 3: an epoch is 2 batches of 2, images of B come again"),
+        (1, 3, "domain A has 1 image, B 3: an epoch is 1 batch of 2, images of A come again"),
+        (3, 3, None),
+    ],
+)
+def test_domains_that_differ_in_number_are_told_once(
+    write: Write, caplog: pytest.LogCaptureFixture, a: int, b: int, said: str | None
+) -> None:
+    root = write("trainA", a)
+    write("trainB", b)
+    prepared = prepare(RunSettings(data=root), SMALL, **NETS)
+    prepared.preview()
+    assert caplog.messages == []
+    for _ in range(2):
+        assert len(prepared.batches()) == max(a, b) // 2
+    assert caplog.messages == ([said] if said else [])

@@ -18,7 +18,7 @@ from i2i.data.hub import image_columns, load_split
 from i2i.data.loader import Stacker
 from i2i.data.rows import RowReader
 from i2i.data.streaming import Stream, StreamedRows
-from i2i.data.transforms import TransformSettings
+from i2i.data.transforms import Draw, TransformSettings
 from i2i.errors import DataError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i.values import Pair
@@ -237,3 +237,20 @@ def test_its_length_is_unknown() -> None:
         SettingsError, match="a streamed dataset has no known length; say how long the run is with --steps"
     ):
         len(halves(files(picture(1))))
+
+
+def test_what_windows_need_changes_no_other_draw(table: Table) -> None:
+    """These numbers were drawn for the row before there were windows."""
+    asked: dict[str, Draw] = {}
+
+    def read(cells: object, draw: Draw, place: str) -> tuple[np.ndarray, ...]:
+        asked[place] = draw
+        return (np.zeros((2, 2, 3), np.uint8),) * 2
+
+    StreamedRows(table(), read, seed=5, serial=True).take(3, map, [])  # type: ignore[arg-type]
+    draw = asked["row 2 of the stream"]
+    assert draw[:2] == (0.02954592846578774, 0.21805847505135334)
+    assert draw.mirror == 0.8080974788886347
+    assert draw.share is not None
+    assert draw.share not in draw[:3]
+    assert 0 <= draw.share < 1

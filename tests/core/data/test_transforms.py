@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from i2i.data.transforms import (
     PREPROCESSES,
     Draw,
     TransformSettings,
+    Window,
     as_array,
     check_multiple,
     resize,
@@ -119,8 +122,10 @@ def test_grey_images_stay_grey() -> None:
         ({"multiple": 0}, r"multiple \(=0\) must be at least 1"),
         ({"crop_size": 300}, r"crop_size \(=300\) is larger than load_size \(=286\).* at least 300"),
         ({"crop_size": 300, "preprocess": "scale_width_and_crop"}, r"is larger than load_size"),
+        ({"window": Window(0.9, (0, 0), (0, 0)), "preprocess": "crop"},
+         r"^a window brings .* preprocess 'crop' does not; use --preprocess resize_and_crop$"),
     ],
-)
+)  # fmt: skip
 def test_settings_that_make_no_sense(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         TransformSettings(**arguments)  # type: ignore[arg-type]
@@ -183,3 +188,142 @@ def test_ids_are_resized_as_pillow_does_it() -> None:
             high = resize((ids * 8_000_000).astype(np.int32)[..., None], size)
             assert high.dtype == np.int32
             assert np.array_equal(high[..., 0], wanted * np.int32(8_000_000))
+
+
+bounds = st.tuples(st.floats(-0.99, 0.99), st.floats(-0.99, 0.99)).map(sorted)
+ICONS = Window(0.7, across=(-0.1, 0.1), down=(-0.1, 0.25))
+
+
+def looked_through(picture: Image.Image, box: tuple[float, ...], side: int) -> np.ndarray:
+    """Resize what lies in ``box`` of a picture that goes on behind its edges."""
+    left, top, right, bottom = box
+    beyond = [(max(0, math.ceil(-top)), max(0, math.ceil(bottom - picture.height))),
+              (max(0, math.ceil(-left)), max(0, math.ceil(right - picture.width)))]  # fmt: skip
+    array = np.asarray(picture)
+    whole = Image.fromarray(np.pad(array, beyond + [(0, 0)] * (array.ndim - 2), mode="reflect"), picture.mode)
+    x, y = beyond[1][0], beyond[0][0]
+    return np.asarray(
+        whole.resize((side, side), Image.Resampling.BICUBIC, box=(left + x, top + y, right + x, bottom + y))
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    width=sides, height=sides, left=unit, top=unit, share=unit, least=st.floats(0.05, 1),
+    across=bounds, down=bounds, grey=st.booleans(),
+)  # fmt: skip
+def test_a_window_is_one_resize_of_a_box_of_the_original(
+    width: int, height: int, left: float, top: float, share: float, least: float,
+    across: list[float], down: list[float], grey: bool,
+) -> None:  # fmt: skip
+    window = Window(least, (across[0], across[1]), (down[0], down[1]))
+    array = noise(width, height, 1 if grey else 3)
+    picture = Image.fromarray(array.squeeze(2) if grey else array)
+    box = window.box((width, height), Draw(left, top, 0.9, share))
+    # The middle of the box lies as far from that of the image as the content was moved, but to the other side.
+    moves = [across[1] - left * (across[1] - across[0]), down[1] - top * (down[1] - down[0])]
+    middle = [width / 2 - moves[0] * width, height / 2 - moves[1] * height]
+    assert np.allclose([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], middle, atol=1e-9)
+    smaller = 1 - share * (1 - least)
+    assert np.allclose([box[2] - box[0], box[3] - box[1]], [width * smaller, height * smaller], atol=1e-9)
+    chosen = TransformSettings(load_size=38, crop_size=32, flip=False, window=window)
+    found = transform(picture, chosen, Draw(left, top, 0.9, share))
+    assert np.array_equal(found, looked_through(picture, box, 32).reshape(32, 32, -1))
+    assert np.array_equal(found, transform(array, chosen, Draw(left, top, 0.9, share)))
+
+
+def test_a_window_inside_of_the_image_by_hand() -> None:
+    """Content of 40x20 goes right by 10 and up by 2.5: the window of half the sides is 0 ... 20 by 7.5 ... 17.5."""
+    chosen = TransformSettings(
+        load_size=16, crop_size=16, flip=False, window=Window(0.5, (-0.125, 0.25), (-0.125, 0.5))
+    )
+    array = noise(40, 20)
+    almost = 1 - 2**-53
+    expected = Image.fromarray(array).resize((16, 16), Image.Resampling.BICUBIC, box=(0, 7.5, 20, 17.5))
+    assert np.array_equal(transform(array, chosen, Draw(0.0, almost, 0.0, almost)), np.asarray(expected))
+
+
+def test_content_moves_right_and_down_and_goes_on_by_reflection() -> None:
+    array = noise(16, 16)
+    for across, down in ((0.25, 0.125), (-0.25, -0.125)):
+        window = Window(1.0, (across, across), (down, down))
+        chosen = TransformSettings(load_size=16, crop_size=16, flip=False, window=window)
+        for kind in (np.uint8, np.uint16, np.float32, np.int32):
+            found = transform(array.astype(kind), chosen, Draw(0.3, 0.6, 0.9, 0.5))
+            moved, around = (array, found) if across > 0 else (array[::-1, ::-1], found[::-1, ::-1])
+            assert found.dtype == kind
+            assert np.array_equal(around[2:, 4:], moved[:14, :12])
+            assert np.array_equal(around[2:, :4], moved[:14, 4:0:-1])
+            assert np.array_equal(around[:2, 4:], moved[2:0:-1, :12])
+
+
+def test_the_centre_is_the_whole_image_unmoved() -> None:
+    chosen = TransformSettings(load_size=38, crop_size=32, window=ICONS)
+    expected = Image.fromarray(noise(50, 41)).resize((32, 32), Image.Resampling.BICUBIC)
+    assert np.array_equal(transform(noise(50, 41), chosen, CENTRE), np.asarray(expected))
+    assert np.array_equal(transform(noise(32, 32), chosen, CENTRE), noise(32, 32))
+
+
+def test_windows_are_mirrored_only_where_flip_is_on() -> None:
+    made = [
+        transform(noise(50, 41), TransformSettings(load_size=32, crop_size=32, flip=flip, window=ICONS), draw)
+        for flip, draw in ((False, Draw(0.1, 0.9, 0.2, 0.4)), (True, Draw(0.1, 0.9, 0.2, 0.4)))
+    ]
+    assert np.array_equal(made[1], made[0][:, ::-1])
+
+
+def test_windows_are_spread_evenly_between_their_bounds() -> None:
+    drawn = np.random.default_rng(0).random((4000, 4))
+    boxes = np.array([ICONS.box((100, 100), Draw(*map(float, row))) for row in drawn])
+    side, across, down = boxes[:, 2] - boxes[:, 0], 50 - boxes[:, [0, 2]].mean(1), 50 - boxes[:, [1, 3]].mean(1)
+    for found, lower, upper in ((side, 70, 100), (across, -10, 10), (down, -10, 25)):
+        assert lower <= found.min() < lower + 0.1 < upper - 0.1 < found.max() <= upper
+        assert np.abs(np.histogram(found, 5, (lower, upper))[0] - 800).max() < 120
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(np.uint16, 1), (np.uint8, 5), (np.float32, 2)])
+def test_windows_of_other_images_are_resized_channel_by_channel(kind: type, channels: int) -> None:
+    array = (np.random.default_rng(0).random((20, 40, channels)) * 200).astype(kind)
+    chosen = TransformSettings(load_size=16, crop_size=16, flip=False, window=Window(0.5, (0.25, 0.25), (-0.125, 0.5)))
+    almost = 1 - 2**-53
+    found = transform(array, chosen, Draw(0.0, almost, 0.0, almost))
+    planes = [Image.fromarray(array[..., k].astype(np.float32)) for k in range(channels)]
+    resized_by_hand = [plane.resize((16, 16), Image.Resampling.BICUBIC, box=(0, 7.5, 20, 17.5)) for plane in planes]
+    expected = np.stack([np.asarray(plane) for plane in resized_by_hand], 2)
+    assert found.dtype == kind
+    assert np.array_equal(found, expected if kind is np.float32 else expected.round().clip(0, np.iinfo(kind).max))
+
+
+@pytest.mark.parametrize(
+    ("window", "box"),
+    [
+        (Window(0.5, (0.25, 0.25), (-0.125, -0.125)), (0, 7.5, 20, 17.5)),
+        (Window(0.9, (-0.03, -0.03), (0.04, 0.04)), (3.2, 0.2, 39.2, 18.2)),
+    ],
+)
+def test_windows_of_ids_take_the_nearest_as_pillow_does(window: Window, box: tuple[float, ...]) -> None:
+    ids = np.random.default_rng(0).integers(0, 256, (20, 40))
+    chosen = TransformSettings(load_size=16, crop_size=16, flip=False, window=window)
+    found = transform(ids.astype(np.int32)[..., None], chosen, Draw(0.0, 0.0, 0.0, 1.0))
+    wanted = Image.fromarray(ids.astype(np.uint8)).resize((16, 16), Image.Resampling.NEAREST, box=box)
+    assert np.array_equal(found[..., 0], np.asarray(wanted))
+
+
+@pytest.mark.parametrize(
+    ("least", "across", "down", "message"),
+    [
+        (0, (0, 0), (0, 0), "least (=0) must be above 0 and at most 1: a share of the image's sides"),
+        (1.01, (0, 0), (0, 0), "least (=1.01) must be above 0 and at most 1: a share of the image's sides"),
+        (math.nan, (0, 0), (0, 0), "least (=nan) must be above 0 and at most 1: a share of the image's sides"),
+        (1, (-1, 0), (0, 0), "across (=-1 0) must be two shares between -1 and 1; name the lower one first"),
+        (1, (0, 0), (0, 1), "down (=0 1) must be two shares between -1 and 1; name the lower one first"),
+        (1, (0, 0), (0.2, 0.1), "down (=0.2 0.1) must be two shares between -1 and 1; name the lower one first"),
+        (1, (0, math.nan), (0, 0), "across (=0 nan) must be two shares between -1 and 1; name the lower one first"),
+    ],
+)
+def test_windows_that_make_no_sense(
+    least: float, across: tuple[float, float], down: tuple[float, float], message: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Window(least, across, down)
+    assert str(caught.value) == message

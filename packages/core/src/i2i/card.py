@@ -73,6 +73,9 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
     if takes != "noise":
         padded = "" if taken else " (`i2i translate` pads any size)"
         facts["height and width"] = f"multiples of {config['multiple']}{padded}"
+    if "size" in config:
+        facts["height and width"] = "{} and {}; others with `i2i translate --fit`".format(*config["size"])
+    fit = " --fit" if "size" in config else ""
     name = folder.resolve().name
     return _CARD.format(
         task=task,
@@ -82,7 +85,7 @@ def model_card(config: Mapping[str, Any], folder: Path, *, picture: bool) -> str
         picture="\n![sample](sample.png)\n" if picture else "",
         facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         packages=" ".join(name for name in config["versions"] if name != "torch"),
-        command=help_for(part) if taken else f"i2i translate {name} photo.jpg --out translated",
+        command=help_for(part) if taken else f"i2i translate {name} photo.jpg --out translated{fit}",
         folder=name,
         into="" if spec else ", into=my_net",
         call=_call(takes, channels_in, channels_out),

@@ -40,8 +40,9 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "parameters": lambda value: isinstance(value, int),
     "versions": lambda value: isinstance(value, dict),
     "takes": lambda value: isinstance(value, str) and value in TAKEN,
+    "size": lambda value: isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value),
 }
-_OPTIONAL = ("reads", "writes", "takes")  # not there in models of earlier versions, or of images
+_OPTIONAL = ("reads", "writes", "takes", "size")  # not there in models of earlier versions, or of images of any size
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -170,7 +171,7 @@ def _tensors(net: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _describe(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[str, str]) -> dict[str, Any]:
     spec = _spec(net, tensors, aliases)
     reads, writes = formats_of(net)
-    takes = getattr(net, "takes", None)
+    takes, size = getattr(net, "takes", None), getattr(net, "size", None)
     if takes is not None and takes not in TAKEN:
         raise ModelError(f"takes (={takes}) of the net must be {' or '.join(TAKEN)}, or None where it reads images")
     owners = {registry.part(name).distribution for name in specs.parts_in(spec)}
@@ -184,7 +185,9 @@ def _describe(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[st
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "aliases": dict(aliases),
         "versions": {name: metadata.version(name) for name in ("i2i-core", *sorted(owners - {"i2i-core"}), "torch")},
-    } | ({"takes": takes} if takes is not None else {})
+        **({"takes": takes} if takes is not None else {}),
+        **({"size": list(size)} if isinstance(size, tuple) else {}),
+    }
 
 
 def _spec(net: nn.Module, tensors: Mapping[str, Tensor], aliases: Mapping[str, str]) -> dict[str, Any] | None:

@@ -10,11 +10,13 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from i2i.layers import ImageNorm
+
 Made = TypeVar("Made")
 
 
 class Affine(NamedTuple):
-    """What an instance norm did to one image: ``x * scale + shift``, both ``(b, c, 1, 1)``, given as ``dtype``."""
+    """What a norm did to images: ``x * scale + shift``, both ``(b, c, 1, 1)``, given as ``dtype``."""
 
     scale: Tensor
     shift: Tensor
@@ -25,9 +27,9 @@ class Affine(NamedTuple):
 def fixed_statistics(net: nn.Module, measure: Callable[[], Made]) -> Iterator[Made]:
     """Fix mean and variance of the instance norms of ``net`` at what they are while ``measure`` runs.
 
-    Within the context each ``nn.InstanceNorm2d`` without running statistics treats every pixel alike, wherever it lies
-    and whatever else is in the image, so that parts of an image fit together. A norm that a pass calls several times
-    has statistics for each call.
+    Within the context each ``nn.InstanceNorm2d`` without running statistics, and each `i2i.layers.ImageNorm`, treats
+    every pixel alike, wherever it lies and whatever else is in the image, so that parts of an image fit together. A
+    norm that a pass calls several times has statistics for each call.
 
     Args:
         net: may be in any mode; it is the same net again when the context is left, also by an error or Ctrl-C.
@@ -41,7 +43,7 @@ def fixed_statistics(net: nn.Module, measure: Callable[[], Made]) -> Iterator[Ma
         >>> torch.allclose(part, net(ramp)[..., :1])
         True
     """
-    norms = [m for m in net.modules() if isinstance(m, nn.InstanceNorm2d) and m.running_mean is None]
+    norms = [m for m in net.modules() if isinstance(m, ImageNorm) or _is_instance_norm(m)]
     before = [vars(norm).get("forward") for norm in norms]
     taken: list[list[Affine]] = [[] for _ in norms]
     try:
@@ -59,26 +61,38 @@ def fixed_statistics(net: nn.Module, measure: Callable[[], Made]) -> Iterator[Ma
                 vars(norm)["forward"] = forward
 
 
-def _taking(norm: nn.InstanceNorm2d, calls: list[Affine]) -> Callable[[Tensor], Tensor]:
+def _is_instance_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.InstanceNorm2d) and module.running_mean is None
+
+
+def _taking(norm: nn.Module, calls: list[Affine]) -> Callable[..., Tensor]:
     usual = norm.forward
 
-    def forward(x: Tensor) -> Tensor:
-        y = usual(x)
-        exact = x.to(torch.promote_types(x.dtype, torch.float32))
-        variance, mean = torch.var_mean(exact, (-2, -1), correction=0, keepdim=True)
-        scale = torch.rsqrt(variance + norm.eps)
-        shift = -mean * scale
-        if norm.weight is not None:
-            weight, bias = (p.to(scale.dtype)[:, None, None] for p in (norm.weight, norm.bias))
-            scale, shift = scale * weight, shift * weight + bias
-        calls.append(Affine(scale, shift, y.dtype))
+    def forward(x: Tensor, *given: Tensor) -> Tensor:
+        y: Tensor = usual(x, *given)
+        calls.append(Affine(*_affine(norm, x, *given), y.dtype))
         return y
 
     return forward
 
 
-def _applying(calls: Iterator[Affine]) -> Callable[[Tensor], Tensor]:
-    def forward(x: Tensor) -> Tensor:
+def _affine(norm: nn.Module, x: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scale and shift of a norm."""
+    if isinstance(norm, ImageNorm):
+        return norm.affine(x, *given)
+    assert isinstance(norm, nn.InstanceNorm2d)  # for the type checker
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    variance, mean = torch.var_mean(exact, (-2, -1), correction=0, keepdim=True)
+    scale = torch.rsqrt(variance + norm.eps)
+    shift = -mean * scale
+    if norm.weight is not None:
+        weight, bias = (p.to(scale.dtype)[:, None, None] for p in (norm.weight, norm.bias))
+        scale, shift = scale * weight, shift * weight + bias
+    return scale, shift
+
+
+def _applying(calls: Iterator[Affine]) -> Callable[..., Tensor]:
+    def forward(x: Tensor, *_: Tensor) -> Tensor:
         scale, shift, dtype = next(calls)
         return torch.addcmul(shift, x.to(scale.dtype), scale).to(dtype)
 

@@ -72,12 +72,28 @@ def check_discriminator(factory: Callable[..., nn.Module]) -> None:
     _check_net(net, inputs, lambda value: torch.stack([logits.mean() for logits in value.logits]))
 
 
+def check_layer(factory: Callable[..., nn.Module]) -> None:
+    """Check a layer at its ``@part(example=...)``: values, gradients, precision, saving.
+
+    It returns a tensor, or a NamedTuple of tensors, with a leading batch dimension.
+
+    Raises:
+        ContractError: it breaks one of these promises.
+    """
+    net, inputs = _built(factory)
+    made = list(leaves(_called(net, inputs, Tensor | tuple)))
+    for value in made:
+        _require(isinstance(value, Tensor) and len(value) == len(inputs[0]), "must return tensors (b, ...)")
+        _require(bool(value.isfinite().all()), "makes values that are not finite")
+    _check_net(net, inputs, lambda value: torch.cat([leaf.float().flatten() for leaf in leaves(value)]))
+
+
 def check_term(term: Callable[..., Tensor]) -> None:
     """Check a loss term at its ``@part(example=...)``: a finite scalar that something can learn from.
 
     Parameters are filled by their names, with shapes from the example's inputs: ``source``, ``target``: Tensor;
-    ``fake``, ``same``, ``back``: Translation; ``judged_real``, ``judged_fake``: Verdict; ``critic``: a small
-    discriminator, which takes no shape. Those that have a default are left at it.
+    ``fake``, ``same``, ``back``: Translation; ``judged_real``, ``judged_fake``: Verdict, both with every extra that is
+    asked for; ``critic``: a small discriminator, which takes no shape. Those that have a default are left at it.
 
     Raises:
         ContractError: it breaks a promise of `i2i.terms`.
@@ -180,9 +196,9 @@ def tiny(settings: type[Any]) -> Any:
         "dropout": 0.0, "discriminator_width": 4, "discriminator_layers": 1, "max_width": 4, "min_size": 12,
         "max_size": 16, "perceptual": False,
     }  # fmt: skip
+    for_each = {"steps": (3,), "discriminator_layers": (3,)}  # of each stage, of each judge
     fields = attrs.fields_dict(settings)
-    if "steps" in fields and isinstance(fields["steps"].default, tuple):  # of each stage
-        small["steps"] = (3,)
+    small |= {n: v for n, v in for_each.items() if n in fields and isinstance(fields[n].default, tuple)}
     return settings(**{name: value for name, value in small.items() if name in fields})
 
 
@@ -212,10 +228,10 @@ def _built(factory: Callable[..., nn.Module]) -> tuple[nn.Module, list[Tensor]]:
     return net, inputs
 
 
-def _called(net: nn.Module, inputs: list[Tensor], kind: type[Any]) -> Any:
+def _called(net: nn.Module, inputs: list[Tensor], kind: Any) -> Any:
     before = [tensor.clone() for tensor in inputs]
     value = net(*inputs)
-    _require(isinstance(value, kind), f"returns a {type(value).__name__}, not a {kind.__name__}")
+    _require(isinstance(value, kind), f"returns a {type(value).__name__}, not a {getattr(kind, '__name__', kind)}")
     _require(all(torch.equal(a, b) for a, b in zip(before, inputs, strict=True)), "changes its input")
     return value
 
@@ -261,13 +277,27 @@ def _through_files(tree: Any) -> Any:
         return read_tree(Path(folder) / "tree")
 
 
+class _Every(dict[str, Any]):
+    """Extras that hold one value under every name."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self._value = value
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Any:
+        return self._value
+
+
 def _wrapped(name: str, tensor: Tensor) -> Any:
     if name in ("source", "target"):
         return tensor
     if name in ("fake", "same", "back"):
-        return Translation(tensor)
+        return Translation(tensor, _Every(tensor))
     if name in ("judged_real", "judged_fake"):
-        return Verdict((tensor,), features=((tensor,),))
+        return Verdict((tensor,), ((tensor,),), _Every((tensor,)))
     raise CompositionError(f"a term cannot ask for {name!r}; see i2i.terms for the names")
 
 

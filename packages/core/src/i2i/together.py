@@ -22,7 +22,8 @@ def together(net: nn.Module, *images: Tensor) -> tuple[Any, ...]:
     """Return ``net(image)`` for each of ``images (b, c, h, w)``, computed in one pass where that is exact.
 
     It is exact where the net treats samples apart: one pass for nets with instance norm or none, one pass per input for
-    batch norm, active dropout, spectral norm and running statistics, and for inputs of unequal shapes.
+    batch norm, active dropout, spectral norm and running statistics, and for inputs of unequal shapes. A layer of a
+    plugin whose buffers change with each pass in training mode says so by ``changes_with_each_pass = True``.
 
     Example:
         >>> a, b = together(nn.Conv2d(3, 1, 1), torch.zeros(1, 3, 2, 2), torch.ones(2, 3, 2, 2))
@@ -53,4 +54,4 @@ def _mixes(module: nn.Module) -> bool:
         return module.p > 0
     # Spectral norm moves on with each pass, in both of the forms that torch has.
     old_form = any(isinstance(hook, SpectralNorm) for hook in module._forward_pre_hooks.values())
-    return old_form or parametrize.is_parametrized(module)
+    return old_form or parametrize.is_parametrized(module) or getattr(module, "changes_with_each_pass", False)

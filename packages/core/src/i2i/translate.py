@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from i2i.engine import backend_flags
 from i2i.errors import DataError, I2IError, OutOfMemoryError, SettingsError
 from i2i.files import writing
+from i2i.fitting import Fitting, Size, brought_to, fitting
 from i2i.modes import as_in_training
 from i2i.passes import device_of, whole
 from i2i.pixels import PixelFormat, formats_of
@@ -35,11 +36,19 @@ class Report(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """An image on its way: ``image (c, h, w)`` in ``[-1, 1]``; ``array (h, w, c)`` where its lightness is needed."""
+    """An image on its way.
+
+    Attributes:
+        job: from where to where.
+        image: what goes through the net, ``(c, h, w)`` in ``[-1, 1]``.
+        array: ``(h, w, c)`` where its lightness is needed.
+        size: (width, height) of the result.
+    """
 
     job: Job
     image: Tensor
     array: NDArray[Any] | None
+    size: Size
 
 
 def translate(net: nn.Module, image: Tensor, *, precision: Precision = "fp32", tile: int | None = None) -> Tensor:
@@ -85,6 +94,7 @@ def translate_files(
     reference: bool = False,
     tile: int | None = None,
     train_mode: bool = False,
+    fit: bool = False,
 ) -> Report:
     """Translate image files; one pass of the generator each, images of equal size together.
 
@@ -107,23 +117,31 @@ def translate_files(
         tile: see `translate`.
         train_mode: run the net as in training, see `i2i.modes.as_in_training`: each image with its own statistics, and
             with the same dropout each time. The net is left as it was.
+        fit: for a net that accepts one size only (``net.size``, height and width): images are resized to it, whatever
+            their aspect is, and results back. Of colours that a net adds to lightness only they are resized: lightness
+            stays as sharp as it was.
 
     Returns:
         What was written and what was passed over.
 
     Raises:
-        DataError: no images, a file that cannot be read (named), or a result that would overwrite its source.
+        DataError: no images, a file that cannot be read or, without ``fit``, has a size that the net does not accept
+            (named), or a result that would overwrite its source.
         OutOfMemoryError: an image is too large for the device or the host (named); of large ones it is counted before.
         RunError: a result cannot be written.
-        SettingsError: ``train_mode`` with ``tile`` or with several images in one pass; and see `translate`.
+        SettingsError: ``train_mode`` with ``tile`` or with several images in one pass, ``fit`` with ``size`` or
+            ``tile`` or for a net that accepts other sizes; and see `translate`.
     """
     from tqdm import tqdm
 
     mode = _mode(net, train_mode, batch_size, tile)
+    sizes = fitting(net, fit=fit, size=size, tile=tile)
     jobs = plan(inputs, Path(out), formats_of(net)[1])
+    if not skip_bad:
+        sizes.check_files(job.source for job in jobs)
     report, room = Report([], []), Room(net, precision, tile)
     with tqdm(total=len(jobs), unit="image", desc="translate", disable=None) as bar:
-        read = _readable(jobs, net, room, size, skip_bad, report, bar)
+        read = _readable(jobs, sizes, room, skip_bad, report, bar)
         for batch in _equal_sized(read, batch_size):
             with mode():
                 made = _translated(net, room, batch, precision, tile)
@@ -136,34 +154,31 @@ def translate_files(
 
 
 def _readable(
-    jobs: Iterable[Job], net: nn.Module, room: Room, size: int | None, skip_bad: bool, report: Report, bar: tqdm[Never]
+    jobs: Iterable[Job], sizes: Fitting, room: Room, skip_bad: bool, report: Report, bar: tqdm[Never]
 ) -> Iterator[Loaded]:
     """Read one image after the other; those that cannot be read are noted or raised."""
-    from i2i.data import to_tensor
-
-    reads, writes = formats_of(net)
     for job in jobs:
         try:
-            array = _read(job.source, reads, room, resized=size is not None)
+            array = _read(job.source, sizes, room)
         except DataError as error:
             if not skip_bad:
                 raise DataError(f"{error}; --skip-bad passes over such files") from error
             report.skipped.append(str(error))
             bar.update(1)
             continue
-        if size is not None:
-            array = _scaled(array, size)
-        yield Loaded(job, to_tensor(array, reads), array if writes.colours == "chroma" else None)
+        yield _loaded(job, array, sizes)
 
 
-def _read(source: Path, reads: PixelFormat, room: Room, *, resized: bool) -> NDArray[Any]:
+def _read(source: Path, sizes: Fitting, room: Room) -> NDArray[Any]:
     from i2i.data import read_image
     from i2i.data.channels import MisfitError
     from i2i.data.images import read_header
 
+    reads, _ = formats_of(sizes.net)
     try:
         size, depth = read_header(source)
-        room.check_reading(size, depth, reads, resized=resized)
+        sizes.check(size, str(source))
+        room.check_reading(size, depth, reads, resized=sizes.short is not None)  # with fit, results are as large
         return read_image(source, reads)
     except OutOfMemoryError as error:
         raise OutOfMemoryError(f"{source}: {error}") from error
@@ -173,12 +188,14 @@ def _read(source: Path, reads: PixelFormat, room: Room, *, resized: bool) -> NDA
         raise
 
 
-def _scaled(array: NDArray[Any], size: int) -> NDArray[Any]:
-    from i2i.data.transforms import resize
+def _loaded(job: Job, array: NDArray[Any], sizes: Fitting) -> Loaded:
+    from i2i.data import resize, to_tensor
 
-    height, width = array.shape[:2]
-    scale = size / min(width, height)
-    return resize(array, (max(round(width * scale), 1), max(round(height * scale), 1)))
+    reads, writes = formats_of(sizes.net)
+    size = array.shape[1], array.shape[0]
+    inside = resize(array, sizes.inside(size))
+    lightness = (array if sizes.fit else inside) if writes.colours == "chroma" else None
+    return Loaded(job, to_tensor(inside, reads), lightness, sizes.result(size))
 
 
 def _equal_sized(images: Iterable[Loaded], batch_size: int) -> Iterator[list[Loaded]]:
@@ -220,7 +237,7 @@ def _translated(net: nn.Module, room: Room, batch: Sequence[Loaded], precision: 
 def _write(batch: Sequence[Loaded], made: Tensor, writes: PixelFormat, reference: bool) -> None:
     from i2i.data import write_image
 
-    for (job, _, array), image in zip(batch, made, strict=True):
+    for (job, _, array, size), image in zip(batch, made, strict=True):
         with writing(job.target, "what was written before is intact"):
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(image, job.target, writes, source=array, reference=reference)
+            write_image(brought_to(image, size), job.target, writes, source=array, reference=reference)

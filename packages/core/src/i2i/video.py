@@ -76,7 +76,12 @@ def targets(videos: Sequence[Path], out: Path, *, alone: bool) -> dict[Path, Pat
 
 
 def frames_through(
-    net: nn.Module, *, precision: Precision = "fp32", tile: int | None = None, reference: bool = False
+    net: nn.Module,
+    *,
+    precision: Precision = "fp32",
+    tile: int | None = None,
+    reference: bool = False,
+    fit: bool = False,
 ) -> Callable[[Sequence[Frame]], list[Frame]]:
     """Return what translates pictures of one size with ``net``, for `translate_video`.
 
@@ -85,15 +90,20 @@ def frames_through(
         precision: see `i2i.translate.translate`, like ``tile``.
         tile: see there.
         reference: cut decimals off as the authors do, instead of rounding.
+        fit: resize frames to the only size that the net accepts, and results back.
 
     Raises:
+        DataError: raised by what is returned, where the net does not accept the size of the frames.
         OutOfMemoryError: raised by what is returned, where frames are too large.
-        SettingsError: the net reads or makes other channels than a video has.
+        SettingsError: the net reads or makes other channels than a video has, ``fit`` for a net that accepts more than
+            one size, or ``tile`` for one that does not.
     """
     import attrs
 
     from i2i.data.channels import Stored, as_asked, file_channels
     from i2i.data.images import to_array, to_batch, written_channels
+    from i2i.data.transforms import resize
+    from i2i.fitting import brought_to, fitting
     from i2i.pixels import formats_of
     from i2i.room import Room
     from i2i.shortage import IN_TRANSLATION, memory_suffices
@@ -104,16 +114,18 @@ def frames_through(
         if channels not in (1, 3):
             raise SettingsError(f"this model {verb} {channels} channels; a video has 3 (colour) or 1 (grey)")
 
-    room = Room(net, precision, tile)
+    room, sizes = Room(net, precision, tile), fitting(net, fit=fit, tile=tile)
 
     def run(frames: Sequence[Frame]) -> list[Frame]:
-        height, width = frames[0].shape[:2]
+        size = frames[0].shape[1], frames[0].shape[0]
+        sizes.check(size, "each frame")
+        width, height = inside = sizes.inside(size)
         room.check((len(frames), reads.channels, height, width), "frames of ")
         with memory_suffices(IN_TRANSLATION, lambda: f"frames of {width}x{height} pixels"):
-            images = to_batch([as_asked(Stored(frame), reads) for frame in frames], reads)
+            images = to_batch([as_asked(Stored(resize(frame, inside)), reads) for frame in frames], reads)
             made = translate(net, images, precision=precision, tile=tile)
         arrays = [
-            to_array(image, writes, source=frame, reference=reference)
+            to_array(brought_to(image, size), writes, source=frame, reference=reference)
             for image, frame in zip(made, frames, strict=True)
         ]
         return [np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array for array in arrays]

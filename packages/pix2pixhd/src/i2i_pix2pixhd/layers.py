@@ -6,9 +6,8 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from i2i.layers import NORMS, Norm, norm_layer, one_of
+from i2i.layers import NORMS, Norm, ResizedConv2d, norm_layer, one_of
 from i2i_pix2pixhd.conditions import JoinedConv2d
-from i2i_pix2pixhd.resized import ResizedConv2d
 
 Upsampling = Literal["transposed", "resize"]
 Padding = Literal["zero", "reflect"]

@@ -52,6 +52,9 @@ def _taken(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         made = f"images of {TAKEN[found['takes']]}, translates none"
         return [("makes", f"{made}; {help_for(part)} lists what it can make")]
     sizes = f"any; padded inside to multiples of {found['multiple']}" if found["multiple"] > 1 else "any"
+    if "size" in found:
+        height, width = found["size"]
+        sizes = f"{width}x{height} only; others with i2i translate --fit"
     return [("sizes", sizes), ("reads", str(from_json(found["reads"])))]
 
 

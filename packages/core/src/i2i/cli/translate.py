@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from i2i.errors import RunError, SettingsError
+from i2i.fitting import check_alone, fitting
 from i2i.nearest import nearest
 from i2i.pixels import TAKEN
 
@@ -27,6 +28,7 @@ def translate(
     out: Path,
     direction: str | None = None,
     size: int | None = None,
+    fit: bool = False,
     tile: int | None = None,
     batch_size: int = 1,
     device: str = "auto",
@@ -43,6 +45,7 @@ def translate(
         out: folder for the results, or the file to write where one image or video is translated.
         direction: which model of a run, for example b2a; the first (a2b) when left out.
         size: resize the short side to this before translation, keeping the aspect; native size when left out.
+        fit: resize each image to the only size that the model accepts, and the result back to that of the image.
         tile: translate large images in tiles of this side, to save memory; colours may differ a little.
         batch_size: images of equal size, or frames, that go through the model together.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
@@ -56,6 +59,7 @@ def translate(
             raise SettingsError(f"{name} (={value}) must be at least 1")
     if size is not None and size > _LARGEST:
         raise SettingsError(f"--size (={size}) must be at most {_LARGEST}")
+    check_alone(fit=fit, size=size, tile=tile)
     if not images:
         raise SettingsError("which images? i2i translate MODEL IMAGE_OR_FOLDER... --out DIR")
     found = model_folder(model, direction)
@@ -76,11 +80,12 @@ def translate(
     place = usable_device(device)
     net = load(found, device=place)
     _check_translates(net, found)
+    fitting(net, fit=fit, size=size, tile=tile)
     if tile is not None and (line := approximation(net, tile)):
         print(f"i2i: {line}", file=sys.stderr)
     number_format = best_precision(place) if precision == "auto" else precision
     if films:
-        _translate_videos(net, films, size, batch_size, number_format, tile, reference)
+        _translate_videos(net, films, size, batch_size, number_format, tile, reference, fit)
     if not pictures:
         return
     report = translate_files(
@@ -94,6 +99,7 @@ def translate(
         reference=reference,
         tile=tile,
         train_mode=train_mode,
+        fit=fit,
     )
     for line in report.skipped:
         print(f"i2i: skipped: {line}", file=sys.stderr)
@@ -120,10 +126,11 @@ def _translate_videos(
     precision: Precision,
     tile: int | None,
     reference: bool,
+    fit: bool,
 ) -> None:
     from i2i.video import frames_through, translate_video
 
-    run = frames_through(net, precision=precision, tile=tile, reference=reference)
+    run = frames_through(net, precision=precision, tile=tile, reference=reference, fit=fit)
     for source, target in films.items():
         report = translate_video(run, source, target, size=size, batch_size=batch_size)
         flicker = "nothing stands still in it"

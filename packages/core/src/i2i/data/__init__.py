@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from i2i.data.rows import unequal
     from i2i.data.scene_folders import Scene, find_scenes, scene_places
     from i2i.data.scenes import PreparedScenes, prepare_scenes
-    from i2i.data.transforms import CENTRE, Draw, TransformSettings, check_multiple, resize, transform
+    from i2i.data.transforms import CENTRE, Draw, TransformSettings, Window, check_multiple, resize, transform
 
 _HOMES = {
     "Batches": "loader",
@@ -35,6 +35,7 @@ _HOMES = {
     "PreparedScenes": "scenes",
     "Scene": "scene_folders",
     "TransformSettings": "transforms",
+    "Window": "transforms",
     "check_multiple": "transforms",
     "coloured": "colours",
     "find_folders": "folders",
@@ -72,6 +73,7 @@ __all__ = [
     "PreparedScenes",
     "Scene",
     "TransformSettings",
+    "Window",
     "check_multiple",
     "coloured",
     "find_folders",

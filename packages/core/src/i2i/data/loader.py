@@ -112,12 +112,15 @@ class Reader(Dataset[_Read[B]], Generic[B]):
             return _Read(None, skipped, str(error))
 
     def _item(self, epoch: int, position: int, skipped: list[str]) -> list[NDArray[Any]]:
-        pick, *draws = uniforms(1 + 3 * len(self.parts), self.order.seed, epoch, position)
+        count = len(self.parts)
+        # What windows need stands behind the rest, which it thereby leaves as it was in runs that are older.
+        pick, *draws = uniforms(1 + 4 * count, self.order.seed, epoch, position)
         item = self._index(epoch, position)
         images: list[NDArray[Any]] = []
         for k, part in enumerate(self.parts):
             index = int(pick * len(part)) if k > 0 and self.order.shuffle else item % len(part)
-            draw = CENTRE if self.order.still else Draw(*draws[3 * k : 3 * k + 3])
+            left, top, mirror = draws[3 * k : 3 * k + 3]
+            draw = CENTRE if self.order.still else Draw(left, top, mirror, draws[3 * count + k])
             images.extend(part.load(index, draw, skipped))
         return images
 

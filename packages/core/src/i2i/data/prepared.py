@@ -18,7 +18,7 @@ from i2i.data.previews import first_batch
 from i2i.data.rows import RowReader, Rows, Sides
 from i2i.data.sources import Domain, Source
 from i2i.data.streaming import Stream, StreamedRows
-from i2i.data.transforms import TransformSettings, check_multiple
+from i2i.data.transforms import TransformSettings, Window, check_multiple
 from i2i.errors import SettingsError
 from i2i.pixels import PixelFormat
 from i2i.settings import ImageSettings, RunSettings
@@ -61,6 +61,7 @@ def prepare(
     smallest: Mapping[str, int],
     layout: Layout = "unpaired",
     direction: Direction = "a_to_b",
+    windows: tuple[Window | None, Window | None] = (None, None),
 ) -> Prepared:
     """Find the data of a run, and check what the nets need of it.
 
@@ -74,14 +75,22 @@ def prepare(
         layout: ``"unpaired"``; ``"paired"``: images of A and of B belong together, see `i2i.data.paired`; ``"one"``:
             A is the lightness of colour photographs, B their chroma (a and b of CIE Lab).
         direction: ``"b_to_a"``: batches hold B as ``a``, A as ``b``.
+        windows: of A and of B, for training: see `Window`. They need domains that do not belong together, and
+            ``resize_and_crop``.
 
     Raises:
-        SettingsError: a crop that the nets would refuse.
+        SettingsError: a crop that the nets would refuse, or windows with another layout or way to bring images to size.
     """
+    if layout != "unpaired" and windows != (None, None):
+        raise SettingsError(
+            f"windows move images of A and of B each by themselves, but with layout {layout!r} they belong together; "
+            "leave windows out"
+        )
     check_crop(settings, multiple, smallest)
     s, least = settings, max(smallest.values())
     transforms = TransformSettings(s.preprocess, s.load_size, s.crop_size, s.flip, multiple, least)
-    data = _Data(run, settings, transforms, batch_size, layout, swapped=direction == "b_to_a")
+    a, b = (attrs.evolve(transforms, window=window) for window in windows)
+    data = _Data(run, settings, transforms, batch_size, layout, (a, b), swapped=direction == "b_to_a")
     return Prepared(*once(data, Prepared._fields))
 
 
@@ -142,7 +151,7 @@ class Plan:
     @property
     def still(self) -> TransformSettings:
         """How images are brought to size where nothing is random."""
-        return attrs.evolve(self.transforms, flip=False)
+        return attrs.evolve(self.transforms, flip=False, window=None)
 
     def training_batches(self, parts: Sequence[Rows], stack: Stacker[B]) -> Batches[B]:
         """Return the batches to train on, in the order that the settings ask for."""
@@ -157,19 +166,37 @@ class Plan:
 
 @attrs.frozen(slots=False)
 class _Data(Plan):
-    """What `Prepared` calls; ``a`` and ``b`` as the data name them, until a batch is made."""
+    """What `Prepared` calls; ``a`` and ``b`` as the data name them, until a batch is made.
+
+    Attributes:
+        layout: see `prepare`.
+        training: how images of A and of B are brought to size for training; ``transforms``, perhaps with windows.
+        swapped: batches hold B as ``a``.
+    """
 
     layout: Layout
+    training: tuple[TransformSettings, TransformSettings]
     swapped: bool
 
     def batches(self) -> Batches[Pair] | Stream:
         named = self._named
         if is_stream(named):
             return self._stream(named)
-        parts = self._parts(named, self.transforms, self.settings.max_images)
+        parts = self._parts(named, self.training, self.settings.max_images)
         if parts[0].sides == "halves":
             self._say_how_cut(parts[0].first_size())
-        return self.training_batches(parts, self._stack)
+        batches = self.training_batches(parts, self._stack)
+        if self.layout == "unpaired":
+            self._say_how_unequal(*map(len, parts), batches=len(batches))
+        return batches
+
+    def _say_how_unequal(self, a: int, b: int, *, batches: int) -> None:
+        if a == b:
+            return
+        log.warning(
+            "domain A has %d image%s, B %d: an epoch is %d batch%s of %d, images of %s come again",
+            a, "s" * (a != 1), b, batches, "es" * (batches != 1), self.batch_size, "A" if a < b else "B",
+        )  # fmt: skip
 
     def _say_how_cut(self, size: tuple[int, int] | None) -> None:
         if size is None:
@@ -180,13 +207,13 @@ class _Data(Plan):
 
     def preview(self) -> Pair:
         named = find_held_out(self.run, self.layout) or self._named
-        return first_batch(self._parts(named, self.still, _SHOWN), self._stack, _SHOWN)
+        return first_batch(self._parts(named, (self.still, self.still), _SHOWN), self._stack, _SHOWN)
 
     def held_out(self) -> Iterable[Pair] | None:
         named = find_held_out(self.run, self.layout)
         if named is None:
             return None
-        parts = self._parts(named, self.still, self.settings.max_images)
+        parts = self._parts(named, (self.still, self.still), self.settings.max_images)
         return self.still_batches(parts, self._stack)
 
     def formats(self) -> tuple[PixelFormat, PixelFormat]:
@@ -205,18 +232,20 @@ class _Data(Plan):
     def _stack(self) -> Stacker[Pair]:
         return Stacker(Pair, self._formats, self.swapped)
 
-    def _parts(self, named: Named, transforms: TransformSettings, limit: int | None) -> list[Rows]:
-        """Return a part for each domain, or one whose rows are pairs."""
+    def _parts(
+        self, named: Named, transforms: tuple[TransformSettings, TransformSettings], limit: int | None
+    ) -> list[Rows]:
+        """Return a part for each domain, with its own transforms, or one whose rows are pairs."""
         skip_bad = self.run.skip_bad
         sources: Sequence[Source] = named if isinstance(named, tuple) else self._columns(in_memory(named, limit))
         if self.layout == "unpaired":
             return [
-                Domain(source, transforms, pixels=pixels, skip_bad=skip_bad, max_images=limit).rows
-                for source, pixels in zip(sources, self._formats, strict=True)
+                Domain(source, each, pixels=pixels, skip_bad=skip_bad, max_images=limit).rows
+                for source, each, pixels in zip(sources, transforms, self._formats, strict=True)
             ]
         a, b = sources if len(sources) > 1 else (sources[0], None)
         side = _ONE_SIDE[self.layout]
-        return [pair_rows(a, b, transforms, self._formats, one_side=side, skip_bad=skip_bad, max_images=limit)]
+        return [pair_rows(a, b, transforms[0], self._formats, one_side=side, skip_bad=skip_bad, max_images=limit)]
 
     def _columns(self, table: T) -> Sequence[T]:
         """Return a table for each domain, or one whose rows are pairs."""
@@ -228,7 +257,7 @@ class _Data(Plan):
         tables = self._columns(table if self.settings.max_images is None else table.take(self.settings.max_images))
         serial, skip_bad = self.settings.serial, self.run.skip_bad
         if self.layout == "unpaired":
-            readers = [RowReader(self.transforms, (pixels,)) for pixels in self._formats]
+            readers = [RowReader(each, (pixels,)) for each, pixels in zip(self.training, self._formats, strict=True)]
         else:
             sides: Sides = "files" if len(table.column_names) == 2 else _ONE_SIDE[self.layout]
             readers = [RowReader(self.transforms, self._formats, sides)]

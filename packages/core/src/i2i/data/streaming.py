@@ -93,7 +93,7 @@ class StreamedRows:
     def _images(self, row: tuple[int, Mapping[str, Any]]) -> Images | DataError:
         number, cells = row
         try:
-            draw = Draw(*uniforms(3, self._seed, 0, number))
+            draw = Draw(*uniforms(4, self._seed, 0, number))
             return self._read(list(cells.values()), draw, f"row {number} of the stream")
         except DataError as error:
             return error

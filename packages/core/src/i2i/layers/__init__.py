@@ -1,7 +1,20 @@
-"""What the networks of several plugins share: norms by name, checks of arguments and images, recomputed layers."""
+"""What the networks of several plugins share: norms, checks of arguments and images, recomputed and resized layers."""
 
 from i2i.layers.checks import at_least, check_image, one_of
-from i2i.layers.norm import NORMS, Norm, norm_layer
-from i2i.layers.recompute import Recomputed, sequence
+from i2i.layers.norm import NORMS, ImageNorm, Norm, norm_layer
+from i2i.layers.recompute import Recomputed, recomputed, sequence
+from i2i.layers.resized import ResizedConv2d
 
-__all__ = ["NORMS", "Norm", "Recomputed", "at_least", "check_image", "norm_layer", "one_of", "sequence"]
+__all__ = [
+    "NORMS",
+    "ImageNorm",
+    "Norm",
+    "Recomputed",
+    "ResizedConv2d",
+    "at_least",
+    "check_image",
+    "norm_layer",
+    "one_of",
+    "recomputed",
+    "sequence",
+]

@@ -54,7 +54,7 @@ class Recomputed(nn.Sequential):
         layers = iter(self)
         for length in self._groups:
             group = nn.Sequential(*(next(layers) for _ in range(length or 1)))
-            x = _recomputed(group, x) if recomputing and length is not None else group(x)
+            x = recomputed(group, x) if recomputing and length is not None else group(x)
         return x
 
 
@@ -63,15 +63,20 @@ def _layers(groups: Sequence[Group]) -> Iterator[nn.Module]:
         yield from (group,) if isinstance(group, nn.Module) else group
 
 
-def _recomputed(group: nn.Sequential, x: Tensor) -> Tensor:
+def recomputed(group: nn.Module, *inputs: Tensor) -> Any:
+    """Run a module of which only ``inputs`` are kept for the backward pass; see `Recomputed`.
+
+    Returns:
+        What ``group(*inputs)`` returns.
+    """
     # Reading the state of the generator costs time and fails on fake tensors (a memory estimate), which draw nothing.
     draws = any(isinstance(module, nn.modules.dropout._DropoutNd) for module in group.modules())
     again = _Again(group)
-    return checkpoint(  # type: ignore[no-any-return]
+    return checkpoint(
         group,
-        x,
+        *inputs,
         use_reentrant=False,
-        preserve_rng_state=draws and not isinstance(x, FakeTensor),
+        preserve_rng_state=draws and not any(isinstance(each, FakeTensor) for each in inputs),
         context_fn=lambda: (contextlib.nullcontext(), again),
     )
 

@@ -16,6 +16,7 @@ class ResizedConv2d(nn.Conv2d):
     Args:
         in_channels: channels it reads.
         out_channels: channels it makes.
+        bias: whether a number is added to each channel that it makes.
 
     Example:
         >>> import torch
@@ -27,8 +28,8 @@ class ResizedConv2d(nn.Conv2d):
         Shi et al., Is the deconvolution layer the same as a convolutional layer?, 2016 (arXiv 1609.07009).
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 3)
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 3, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to ``(b, d, 2 h, 2 w)``."""

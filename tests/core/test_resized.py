@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from i2i_pix2pixhd.resized import ResizedConv2d
+from i2i.layers import ResizedConv2d
 
 
 def enlarged_and_convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
