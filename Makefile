@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan test lint types check docs demo-short bench evidence clean
+.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan demo-ugatit test lint types check docs demo-short bench evidence clean
 
 help:  ## say what there is
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
@@ -19,7 +19,7 @@ $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch and the packages into $(VENV): about 6 GB, some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    torch torchvision scikit-image scikit-learn tensorboard torchmetrics av safetensors \
+	    torch torchvision scikit-image scikit-learn tensorboard torchmetrics av safetensors opencv-python-headless \
 	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling $(EDITABLE)
 	touch $(READY)
 
@@ -34,6 +34,9 @@ demo-pix2pixhd: $(READY)  ## pix2pixHD: photographs from label maps in three sta
 
 demo-singan: $(READY)  ## SinGAN: samples, a film, a larger and a harmonised picture of one photograph (SEED=0)
 	$(BIN)/i2i demo singan --out $(if $(filter runs/demo,$(OUT)),runs/demo-singan,$(OUT)) --seed $(or $(SEED),0)
+
+demo-ugatit: $(READY)  ## U-GAT-IT: a red disc painted or taken away, and where the nets look, some minutes (SEED=0)
+	$(BIN)/i2i demo ugatit --out $(if $(filter runs/demo,$(OUT)),runs/demo-ugatit,$(OUT)) --seed $(or $(SEED),0)
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -q
@@ -54,6 +57,7 @@ demo-short: $(READY)  ## the demos, shortened: do they run through
 	$(BIN)/i2i demo pix2pix --out runs/demo-short/pix2pix --steps 60
 	$(BIN)/i2i demo pix2pixhd --out runs/demo-short/pix2pixhd --steps 10
 	$(BIN)/i2i demo singan --out runs/demo-short/singan --steps 10
+	$(BIN)/i2i demo ugatit --out runs/demo-short/ugatit --steps 10
 
 check: lint types test docs demo-short  ## what must pass before a change lands
 
@@ -69,6 +73,7 @@ evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds
 	$(BIN)/python benchmarks/evidence/remedies.py
 	$(BIN)/python benchmarks/evidence/singan.py
 	$(BIN)/python benchmarks/evidence/pix2pixhd.py
+	$(BIN)/python benchmarks/evidence/ugatit.py
 	$(BIN)/python docs/tables.py
 
 clean:  ## remove what was made here

@@ -21,12 +21,14 @@ import attrs
 import authors
 import gpu_table
 import pix2pixhd_tables
+import ugatit_tables
 
 from i2i.settings import RunSettings, flag
 from i2i_cyclegan.pix2pix.settings import Settings as Pix2PixSettings
 from i2i_cyclegan.settings import Settings
 from i2i_pix2pixhd.settings import Settings as Pix2PixHDSettings
 from i2i_singan.settings import Settings as SinGanSettings
+from i2i_ugatit.settings import Settings as UgatitSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,6 +38,7 @@ PAGES = (
     "pix2pix.md",
     "pix2pixhd.md",
     "singan.md",
+    "ugatit.md",
     "benchmarks.md",
     "evidence.md",
     "when-it-fails.md",
@@ -325,16 +328,12 @@ def singan_row(row: Mapping[str, Any]) -> Sequence[object]:
     return [row["name"], row["scales"], *errors, gain, f"{row['diversity']:.2f}", f"{row['seconds']:.0f} s"]
 
 
-def evidence_demo_pix2pixhd() -> list[str]:
-    """Return what the demo of pix2pixHD reached, seed by seed."""
-    found, head = read("evidence-demo-pix2pixhd.json"), pix2pixhd_tables.DEMO
-    return table(head, [[NOT_MEASURED] * len(head)] if found is None else pix2pixhd_tables.demo_rows(found))
-
-
-def evidence_pix2pixhd() -> list[str]:
-    """Return what parts of pix2pixHD do: mean, lowest and highest of the seeds."""
-    found, head = read("evidence-pix2pixhd.json"), pix2pixhd_tables.ABLATION
-    return table(head, [[NOT_MEASURED] * len(head)] if found is None else pix2pixhd_tables.ablation_rows(found))
+def evidence(
+    name: str, head: Sequence[str], rows: Callable[[Mapping[str, Any]], Sequence[Sequence[object]]]
+) -> list[str]:
+    """Return a table of what one script found, by functions of a file of its own."""
+    found = read(f"evidence-{name}.json")
+    return table(head, [[NOT_MEASURED] * len(head)] if found is None else rows(found))
 
 
 TABLES: Mapping[str, Callable[[], list[str]]] = {
@@ -343,12 +342,19 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "pix2pix-settings": functools.partial(recipe_settings, Pix2PixSettings),
     "pix2pixhd-settings": functools.partial(recipe_settings, Pix2PixHDSettings, authors.PIX2PIXHD),
     "singan-settings": functools.partial(recipe_settings, SinGanSettings, authors.SINGAN),
+    "ugatit-settings": functools.partial(recipe_settings, UgatitSettings, authors.UGATIT),
     "benchmarks-cpu": benchmarks_cpu,
     "benchmarks-gpu": benchmarks_gpu,
     "evidence-demo": evidence_demo,
     "evidence-demo-pix2pix": functools.partial(evidence_demo, "pix2pix"),
-    "evidence-demo-pix2pixhd": evidence_demo_pix2pixhd,
-    "evidence-pix2pixhd": evidence_pix2pixhd,
+    "evidence-demo-pix2pixhd": functools.partial(
+        evidence, "demo-pix2pixhd", pix2pixhd_tables.DEMO, pix2pixhd_tables.demo_rows
+    ),
+    "evidence-pix2pixhd": functools.partial(
+        evidence, "pix2pixhd", pix2pixhd_tables.ABLATION, pix2pixhd_tables.ablation_rows
+    ),
+    "evidence-demo-ugatit": functools.partial(evidence, "demo-ugatit", ugatit_tables.DEMO, ugatit_tables.demo_rows),
+    "evidence-ugatit": functools.partial(evidence, "ugatit", ugatit_tables.ABLATION, ugatit_tables.ablation_rows),
     "evidence-kills": evidence_kills,
     "evidence-tiles": evidence_tiles,
     "evidence-singan": evidence_singan,

@@ -17,6 +17,7 @@ from benchmarks.bench_singan import iterations
 from benchmarks.device.meter import Meter, Work
 from benchmarks.reference.cyclegan import CycleGAN
 from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
+from benchmarks.reference.ugatit import Step as AuthorsUGATIT
 from i2i.engine import _Engine, backend_flags
 from i2i.policy import Policy, Precision, Turn
 from i2i.step import Step
@@ -32,6 +33,10 @@ from i2i_pix2pixhd.step import make_step as scene_step
 from i2i_pix2pixhd.vgg import vgg19
 from i2i_singan.pyramid import plan as pyramid_of
 from i2i_singan.settings import Settings as SinGanSettings
+from i2i_ugatit.recipe import learning_rate as attention_rate
+from i2i_ugatit.recipe import make_nets as attention_nets
+from i2i_ugatit.settings import Settings as AttentionSettings
+from i2i_ugatit.step import make_step as attention_step
 
 Losses = Mapping[str, Tensor]
 BATCHES = 10
@@ -242,6 +247,40 @@ class Images(Case):
         with self.device:
             nets = make_nets(settings)
         return self.engine(cycle_step(settings, learning_rate(settings, Length(10**6, 0))), nets, variant)
+
+
+class Domains(Case):
+    """U-GAT-IT with the light head.
+
+    Args:
+        meter: knows the device.
+        size: of the images.
+        small: sizes of nets for a trial.
+    """
+
+    def __init__(self, meter: Meter, size: int, *, small: bool) -> None:
+        super().__init__(meter)
+        self.size = size
+        sizes: dict[str, Any] = {"base_width": 4, "discriminator_width": 4, "blocks": 1} if small else {}
+        layers = (4, 3) if small else (7, 5)
+        self.settings = AttentionSettings(crop_size=size, discriminator_layers=layers, **sizes)
+
+    def drawn(self) -> Any:
+        return Pair(*(torch.rand(1, 3, self.size, self.size) * 2 - 1 for _ in range(2)))
+
+    def theirs(self) -> Callable[..., Any]:
+        s = self.settings
+        net = AuthorsUGATIT(
+            width=s.base_width, blocks=s.depth, size=self.size, layers=s.discriminator_layers,
+            discriminator_width=s.discriminator_width,
+        )  # fmt: skip
+        return lambda number=0: net.update(*self.batches[number])
+
+    def built(self, variant: Variant) -> Callable[..., Losses]:
+        settings = attrs.evolve(self.settings, recompute=variant.recompute, **variant.changes)
+        with self.device:
+            nets = attention_nets(settings)
+        return self.engine(attention_step(settings, attention_rate(settings, 10**6)), nets, variant)
 
 
 class Photograph(Case):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.device import checks, rows
-from benchmarks.device.cases import Case, Images, Laid, Photograph, Scenes, Variant
+from benchmarks.device.cases import Case, Domains, Images, Laid, Photograph, Scenes, Variant
 from benchmarks.device.meter import Meter
 from benchmarks.device.report import Report, Row
 
@@ -91,6 +91,7 @@ def correctness(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
         "pix2pixHD global, styles": partial(Scenes, meter, 32, 64, joint=False, small=True, styles=True),
         "pix2pixHD joint, styles": partial(Scenes, meter, 32, 64, joint=True, small=True, styles=True),
         "CycleGAN": partial(Images, meter, 32, 1, small=True),
+        "U-GAT-IT": partial(Domains, meter, 32, small=True),
         "SinGAN, scale 2": partial(Photograph, meter, 2, small=True),
     }
     for name, make in small.items():
@@ -108,6 +109,7 @@ def steps(meter: Meter, smoke: bool) -> Iterator[tuple[str, Callable[[], Case], 
     yield "pix2pixHD joint 2048x1024", partial(scenes, *two, joint=True), 15, True
     yield "CycleGAN 256, batch 1", partial(Images, meter, side, 1, small=smoke), 6, False
     yield "CycleGAN 256, batch 8", partial(Images, meter, side, 2 if smoke else 8, small=smoke), 10, True
+    yield "U-GAT-IT light 256", partial(Domains, meter, side, small=smoke), 8, False
     for scale in (4, 7, 8):
         yield f"SinGAN scale {scale}", partial(Photograph, meter, scale, small=smoke), 6, False
 
@@ -149,7 +151,14 @@ def generated(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
 def graphs(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
     """Yield trials of a whole step as one CUDA graph; CycleGAN without its pool, which is drawn from on the host."""
     made = {name: make for name, make, _, _ in steps(meter, smoke)}
-    names = ("SinGAN scale 4", "CycleGAN 256, batch 1", "pix2pixHD global 1024x512", "SinGAN scale 7", "SinGAN scale 8")
+    names = (
+        "SinGAN scale 4",
+        "U-GAT-IT light 256",
+        "CycleGAN 256, batch 1",
+        "pix2pixHD global 1024x512",
+        "SinGAN scale 7",
+        "SinGAN scale 8",
+    )
     for name in names:
         changes = {"pool_size": 0} if name.startswith("CycleGAN") else {}
         for key in ("bf16", "tf32"):

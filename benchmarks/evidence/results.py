@@ -17,8 +17,10 @@ def write(name: str, found: Mapping[str, Any]) -> Path:
     """Write ``benchmarks/results/NAME.json`` with versions and the processor."""
     versions = {
         package: version(package)
-        for package in ("i2i-core", "i2i-cyclegan", "i2i-pix2pixhd", "i2i-singan", "torch", "numpy", "pillow")
-    }
+        for package in (
+            "i2i-core", "i2i-cyclegan", "i2i-pix2pixhd", "i2i-singan", "i2i-ugatit", "torch", "numpy", "pillow",
+        )
+    }  # fmt: skip
     machine = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version(), **versions}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"

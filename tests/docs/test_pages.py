@@ -24,18 +24,22 @@ from i2i.settings import MAY_DIFFER, RunSettings, flag
 
 ROOT = Path(__file__).resolve().parents[2]
 EXECUTED = (
+    "docs/attention.md",
     "docs/concepts.md",
     "docs/cyclegan.md",
     "docs/data.md",
+    "docs/faces.md",
     "docs/high-resolution.md",
     "docs/images.md",
     "docs/pix2pix.md",
     "docs/pix2pixhd.md",
     "docs/singan-scores.md",
     "docs/singan.md",
+    "docs/ugatit.md",
     "packages/cyclegan/README.md",
     "packages/pix2pixhd/README.md",
     "packages/singan/README.md",
+    "packages/ugatit/README.md",
 )
 
 

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"core": "i2i", "cyclegan": "i2i_cyclegan", "singan": "i2i_singan"}
+PACKAGES = {
+    "core": "i2i",
+    "cyclegan": "i2i_cyclegan",
+    "pix2pixhd": "i2i_pix2pixhd",
+    "singan": "i2i_singan",
+    "ugatit": "i2i_ugatit",
+}
 
 
 def run(arguments: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""What ``i2i ugatit`` can do."""

@@ -1,0 +1,205 @@
+"""What surrounds the step: nets, data, length, pictures, runs from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from i2i.checkpoint import latest, load_checkpoint
+from i2i.cli import main
+from i2i.errors import DataError, SettingsError
+from i2i.settings import RunSettings
+from i2i.training import train
+from i2i.tree import leaves
+from i2i.values import Pair
+from i2i_ugatit.recipe import WINDOWS, build, make_nets, preview
+from i2i_ugatit.settings import Settings
+
+TINY = Settings(base_width=2, blocks=1, discriminator_width=2, discriminator_layers=(4, 3), crop_size=16, steps=4)
+LAYERS = ("--discriminator-layers", "4", "3")
+FLAGS = ["--base-width", "2", "--blocks", "1", "--discriminator-width", "2", "--crop-size", "16", *LAYERS]
+Folder = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    def make(size: tuple[int, int] = (24, 20), **counts: int) -> Path:
+        draws = np.random.default_rng(0)
+        for domain, count in (counts or {"trainA": 3, "trainB": 3, "testA": 2, "testB": 2}).items():
+            (tmp_path / "data" / domain).mkdir(parents=True)
+            for index in range(count):
+                pixels = draws.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / domain / f"{index}.png")
+        return tmp_path / "data"
+
+    return make
+
+
+def test_nets_of_all_six_have_the_authors_number_of_weights() -> None:
+    with torch.device("meta"):
+        nets = make_nets(Settings())
+    assert sum(parameter.numel() for net in nets for parameter in net.parameters()) == 134_021_248
+
+
+def test_settings_reach_the_nets() -> None:
+    settings = Settings(
+        preset="article", base_width=2, head="full", crop_size=32, discriminator_width=3, discriminator_layers=(4,),
+        channels=1, recompute=True,
+    )  # fmt: skip
+    g, _, judge, _ = (net.spec.arguments for net in make_nets(settings))  # type: ignore[union-attr]
+    assert g == {
+        "in_channels": 1, "out_channels": 1, "base_width": 2, "blocks": 6, "head": "full", "size": (32, 32),
+        "init": "normal", "recompute": True,
+    }  # fmt: skip
+    assert judge == {"in_channels": 1, "base_width": 3, "layers": (4,), "init": "normal"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "length"), [({"steps": 7}, 7), ({"steps": None, "epochs": 2}, 10), ({"steps": None}, 10**6)]
+)
+def test_length(changes: dict[str, Any], length: int, folder: Folder) -> None:
+    data = folder(trainA=3, trainB=5)
+    assert build(attrs.evolve(TINY, **changes), RunSettings(data=data)).length == length
+
+
+def test_the_article_s_length_and_windows(folder: Folder) -> None:
+    """Forty passes over the larger domain, and images that are enlarged and moved but never mirrored."""
+    recipe = build(attrs.evolve(TINY, preset="article", steps=None), RunSettings(data=folder(trainA=2, trainB=2)))
+    assert recipe.length == 80
+    a, b = WINDOWS
+    assert (a.least, a.across, a.down) == (0.9, (-0.05, 0.05), (-0.05, 0.05))
+    assert (b.least, b.across, b.down) == (0.7, (-0.1, 0.1), (-0.1, 0.25))
+
+
+def test_windows_enlarge_b_more_than_a_and_mirror_nothing(tmp_path: Path) -> None:
+    """A ramp from black to white across: how much of it is left tells the window, its direction the mirror."""
+    ramp = np.repeat(np.linspace(0, 255, 64).round().astype(np.uint8)[None, :, None], 64, 0).repeat(3, 2)
+    for domain in ("trainA", "trainB"):
+        (tmp_path / domain).mkdir()
+        for index in range(20):
+            Image.fromarray(ramp).save(tmp_path / domain / f"{index}.png")
+    settings = attrs.evolve(TINY, preset="article", crop_size=32)
+    batches = list(build(settings, RunSettings(data=tmp_path)).data())
+    middle = slice(12, 20)  # where no window reaches beyond the ramp
+    slopes = [torch.cat([x[k][..., 20] - x[k][..., 12] for x in batches]).mean((1, 2)) for k in (0, 1)]
+    whole = 2 * 8 / 32  # of the range, in eight of 32 pixels
+    assert middle.stop - middle.start == 8
+    assert all(bool((slope > 0).all()) for slope in slopes)
+    assert 0.85 * whole < slopes[0].min() < slopes[0].max() <= 1.02 * whole
+    assert 0.65 * whole < slopes[1].min() < 0.85 * whole
+
+
+def test_a_preview_shows_both_directions_and_where_all_nets_look() -> None:
+    nets = make_nets(TINY)
+    shown = preview(nets, Pair(*torch.rand(2, 2, 3, 16, 20)))
+    assert {tuple(images.shape) for images in shown.values()} == {(2, 3, 16, 20)}
+    assert sum("where" in name for name in shown) == 2
+    assert sum("judge" in name for name in shown) == 4
+    assert all(bool(images.isfinite().all()) for images in shown.values())
+
+
+def test_a_preview_of_images_of_one_colour_divides_nothing_by_zero() -> None:
+    nets = make_nets(TINY)
+    with torch.no_grad():
+        for net in nets:
+            for parameter in net.parameters():
+                parameter.zero_()
+    shown = preview(nets, Pair(*torch.zeros(2, 1, 3, 16, 16)))
+    assert all(bool(images.isfinite().all()) for images in shown.values())
+
+
+def run(data: Path, out: Path, *more: str) -> int:
+    flags = [flag for flag in FLAGS if "--discriminator-layers" not in more or flag not in LAYERS]
+    return main(["train", "ugatit", "--data", str(data), "--out", str(out), *flags, "--sample-every", "2", *more])
+
+
+def test_a_run_from_the_command_line(folder: Folder, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(folder(), out, "--steps", "2", "--log-every", "1") == 0
+    assert sorted(path.parent.name for path in out.glob("model/*/config.json")) == ["a2b", "b2a"]
+    assert list(out.glob("samples/*.png"))
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert {"g/adv_a", "g/adv_cam_a", "g/cam_a", "d/cam_b", "g/cycle_b", "g/identity_a"} <= set(lines[-1])
+    photograph = tmp_path / "photo.png"
+    Image.new("RGB", (37, 22), (90, 20, 200)).save(photograph)
+    assert main(["translate", str(out), str(photograph), "--out", str(tmp_path / "made")]) == 0
+    assert Image.open(tmp_path / "made" / "photo.png").size == (37, 22)
+
+
+def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(folder: Folder, tmp_path: Path) -> None:
+    """Weights, moments, vectors of spectral norm, averages, order of the data; the rate is the same all along."""
+    settings = attrs.evolve(TINY, steps=3, decay_start=1.0)
+    of = RunSettings(data=folder(), average=0.5, checkpoint_every=1)
+    train("ugatit", settings, attrs.evolve(of, out=tmp_path / "whole"))
+    train("ugatit", attrs.evolve(settings, steps=2), attrs.evolve(of, out=tmp_path / "parts"))
+    assert main(["train", "--resume", "--out", str(tmp_path / "parts"), "--steps", "3"]) == 0
+    whole, parts = (load_checkpoint(latest(tmp_path / out)[1]) for out in ("whole", "parts"))  # type: ignore[index]
+    values = [[leaf for leaf in leaves(saved) if isinstance(leaf, Tensor)] for saved in (whole, parts)]
+    assert len(values[0]) > 200
+    assert all(torch.equal(one, other) for one, other in zip(*values, strict=True))
+
+
+@pytest.mark.parametrize("preprocess", ["none", "scale_width"])
+def test_rectangular_images(preprocess: str, folder: Folder, tmp_path: Path) -> None:
+    data = folder((40, 24), trainA=2, trainB=2)
+    assert run(data, tmp_path / "run", "--steps", "2", "--preprocess", preprocess, "--load-size", "32") == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--discriminator-layers", "7", "5"], "crop_size (=16) must be at least 96 for these nets"),
+        (["--crop-size", "18"], "crop_size (=18) must be a multiple of 4; use 16 or 20"),
+        (["--head", "full", "--preprocess", "none"], "head (=full) is built for one size of images"),
+        (["--discriminator-layers", "2"], "must be numbers from 3 to 16, one for each judge"),
+        (["--preset", "tensorflow"], "preset"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_written(
+    more: list[str], message: str, folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder(), tmp_path / "run", "--steps", "2", *more) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_below_the_smallest_size_are_named(folder: Folder, tmp_path: Path) -> None:
+    settings = attrs.evolve(TINY, preprocess="none", discriminator_layers=(5,))
+    recipe = build(settings, RunSettings(data=folder((20, 20), trainA=1, trainB=1)))
+    with pytest.raises(DataError, match="need at least 24 pixels each way"):
+        list(recipe.data())
+
+
+def test_a_run_does_not_go_on_with_another_head(folder: Folder, tmp_path: Path) -> None:
+    data, out = folder(), tmp_path / "run"
+    train("ugatit", TINY, RunSettings(data=data, out=out))
+    before = sorted(path.name for path in out.rglob("*"))
+    assert main(["train", "--resume", "--out", str(out), "--head", "pooled"]) == 2
+    assert sorted(path.name for path in out.rglob("*")) == before
+
+
+def test_unequal_domains_get_a_hint(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = build(TINY, RunSettings(data=folder(trainA=2, trainB=5)))
+    recipe.data()
+    assert any("2" in line and "5" in line for line in caplog.messages)
+
+
+def test_several_folders_make_up_a_domain(folder: Folder) -> None:
+    data = folder(faces=2, icons=3, made=4)
+    run = RunSettings(a=(data / "faces",), b=(data / "icons", data / "made"))
+    assert build(attrs.evolve(TINY, steps=None, epochs=1), run).length == 7
+
+
+def test_streamed_data_have_no_epochs(folder: Folder) -> None:
+    with pytest.raises((SettingsError, DataError)):
+        build(attrs.evolve(TINY, steps=None, epochs=1), RunSettings(data=folder(), streaming=True)).length.bit_length()
