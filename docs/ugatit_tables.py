@@ -13,6 +13,7 @@ _SHARES = {
     "peak_in_red": "peak in the red disc",
 }
 DEMO = ("seed", *_SHARES.values(), "the same, untrained", "heat red / blue", "AUC", "time of one core")
+_WITH_NEGATIVE_HEAT = ("no attention",)  # whose map is a plain sum of features
 ABLATION = ("row", *_SHARES.values(), "heat red / blue", "AUC", "seeds")
 
 
@@ -38,5 +39,7 @@ def ablation_rows(found: Mapping[str, Any]) -> list[Sequence[object]]:
         runs = [run for run in found["runs"] if run["row"] == name]
         shares = [ranged([100 * run[share] for run in runs], ".0f") for share in _SHARES]
         others = [ranged([run[figure] for run in runs], ".2f") for figure in ("red_to_blue", "auc")]
+        if min(run["red_to_blue"] for run in runs) <= 0 or name in _WITH_NEGATIVE_HEAT:
+            others[0] = ""  # a ratio of sums of which some are negative says nothing
         rows.append([name, *shares, *others, len(runs)])
     return rows

@@ -8,7 +8,7 @@ from i2i.errors import DataError, RunError, SettingsError
 from i2i.models import load
 from i2i.registry import recipe
 from i2i.settings import RunSettings
-from i2i.training import train, usable_device
+from i2i.training import train
 
 CODE = """
 import attrs, torch
@@ -131,15 +131,6 @@ def test_a_resume_of_nothing(settings, tmp_path):
     with pytest.raises(RunError, match="is no run to resume"):
         train("shrink", settings(), _run(tmp_path, resume=True))
     assert not (tmp_path / "run").exists()
-
-
-def test_usable_device():
-    assert usable_device("cpu").type == "cpu"
-    assert usable_device("auto").type in ("cpu", "cuda")
-    with pytest.raises(SettingsError, match=r"device \(=cuda:77\) cannot be used here"):
-        usable_device("cuda:77")
-    with pytest.raises(SettingsError, match=r"device \(=gpu\) cannot be used here: .*; use cpu or auto"):
-        usable_device("gpu")
 
 
 PYRAMID_PLUGIN = """

@@ -207,6 +207,49 @@ def test_make_help_lists_every_target():
     assert len(listed.splitlines()) == len(phony)
 
 
+PLUGINS = ("cyclegan", "pix2pixhd", "singan", "ugatit")
+
+
+def _imported(plugin: str) -> set[tuple[str, str | None]]:
+    """Return the modules of i2i and of plugins that a plugin imports, each with a name that it takes from it."""
+    found: set[tuple[str, str | None]] = set()
+    for path in sorted((ROOT / "packages" / plugin / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {(alias.name, None) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found |= {_taken(node.module, alias.name) for alias in node.names}
+    return {(module, name) for module, name in found if re.match(r"i2i(_\w+)?(\.|$)", module)}
+
+
+def _taken(module: str, name: str) -> tuple[str, str | None]:
+    """Return where a name is taken from: ``from i2i import losses`` imports a module of its own."""
+    folder = ROOT / "packages" / "core" / "src" / Path(*module.split("."))
+    is_module = name in {path.stem for path in folder.glob("*")}
+    return (f"{module}.{name}", None) if is_module else (module, name)
+
+
+def test_plugins_import_what_the_page_lists_and_nothing_else(page):
+    section = page("docs/write-a-plugin.md").text.partition("## What else the core offers")[2]
+    rows = re.findall(r"^\| `(i2i\.[\w.]+)` \| (.*) \|$", section, re.MULTILINE)
+    listed = {module: set(re.findall(r"`(\w+)`", names)) for module, names in rows}
+    assert len(listed) == len(rows), "a module is listed twice"
+    taken = {taken for plugin in PLUGINS for taken in _imported(plugin) if re.match(r"i2i(\.|$)", taken[0])}
+    assert {module for module, _ in taken} - {"i2i"} == set(listed)
+    listed["i2i"] = set(i2i.__all__)
+    assert [f"{module}.{name}" for module, name in taken if name and name not in listed[module]] == []
+    for module, names in listed.items():
+        assert [name for name in names if not hasattr(importlib.import_module(module), name)] == [], module
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_plugins_import_nothing_private_and_no_other_plugin(plugin):
+    imported = _imported(plugin)
+    core = [f"{module}.{name}" for module, name in imported if re.match(r"i2i(\.|$)", module)]
+    assert [name for name in core if any(part.startswith("_") for part in name.split("."))] == []
+    assert {module.partition(".")[0] for module, _ in imported} == {"i2i", f"i2i_{plugin}"}
+
+
 def test_nothing_private_is_named(pages):
     hosts = r"pypi\.org|pythonhosted|registry\.|index-url|localhost|127\.0\.0\.1"
     for page in pages:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from i2i.errors import SettingsError
+from i2i.errors import CompositionError, DataError, SettingsError
 from i2i_ugatit.adalin import adailn, iln, layer_instance_affine
 
 
@@ -93,6 +93,13 @@ def test_half_precision_keeps_its_type_and_has_exact_statistics(dtype: torch.dty
     assert found.dtype == dtype
     exact = formula(x.double(), norm.rho.double(), gamma.double()[..., None, None], beta.double()[..., None, None])
     torch.testing.assert_close(found.double(), exact, rtol=2**-7, atol=2**-7)
+
+
+def test_what_it_cannot_normalise_is_said() -> None:
+    with pytest.raises(CompositionError, match=r"norm\(x, gamma, beta\)"):
+        adailn(2)(torch.rand(1, 2, 4, 4))
+    with pytest.raises(DataError, match="one pixel has no variance"):
+        iln(2)(torch.rand(1, 2, 1, 1))
 
 
 @pytest.mark.parametrize("make", [adailn, iln])

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 import i2i
 from i2i.errors import CompositionError, SettingsError
 from i2i.losses import lsgan
+from i2i.pixels import PixelFormat, formats_of
 from i2i.values import Pair
 from i2i_cyclegan.generators import resnet_generator
 from i2i_pix2pixhd.multiscale import multiscale_discriminator
-from i2i_ugatit import attended_discriminator, attended_generator, cam_loss, cam_verdict
+from i2i_ugatit import attended_discriminator, attended_generator, cam_discriminator, cam_loss, cam_verdict
+from i2i_ugatit.spectral import SpectralLinear
 
 BOTTOM = "model.12"  # the last residual block of a generator with three of them
 DEEPEST = ("scale1_layer2", "scale0_layer2")  # what the last convolution reads, at full size and at half of it
@@ -32,7 +34,7 @@ def generator(**changes: object) -> nn.Module:
 def test_the_image_is_made_of_attended_features() -> None:
     plain = generator().eval()
     net = attended_generator(plain, at=BOTTOM, channels=16).eval()
-    layers, head = list(plain.model), net.net.get_submodule(BOTTOM).cam
+    layers, head = list(plain.model), net.attention[0].cam
     features = nn.Sequential(*layers[:13])(image())
     attended = head(features)
     expected = nn.Sequential(*layers[13:])(attended.features)
@@ -41,6 +43,25 @@ def test_the_image_is_made_of_attended_features() -> None:
     torch.testing.assert_close(made.extras["cam_logits"], attended.logits)
     torch.testing.assert_close(made.extras["heatmap"], attended.heatmap)
     assert (net.multiple, net.in_channels) == (4, 3)
+
+
+def test_a_judge_has_the_attention_of_the_authors_judges_and_keeps_its_own_extras() -> None:
+    plain = cam_discriminator(base_width=2, layers=(4,))
+    net = attended_discriminator(plain, at=("scales.0.layers.2",), channels=(2,))
+    head = net.attention[0].cam
+    assert head.slope == 0.2
+    assert isinstance(head.average, SpectralLinear)
+    verdict = net(image())
+    assert verdict.extras["heatmap"][0].shape[-2:] == (16, 16)  # of the layer that was named, not of the net's own
+    assert len(verdict.features[0]) == len(plain(image()).features[0])
+    assert set(plain.state_dict()) == {k.removeprefix("net.") for k in net.state_dict() if k.startswith("net.")}
+
+
+def test_what_images_are_in_files_is_kept() -> None:
+    plain = generator()
+    plain.reads = plain.writes = PixelFormat(depth=16)  # type: ignore[assignment]
+    net = attended_generator(plain, at=BOTTOM, channels=16)
+    assert formats_of(net) == (PixelFormat(depth=16), PixelFormat(depth=16))
 
 
 def test_the_given_net_is_left_alone() -> None:
@@ -114,7 +135,14 @@ def test_maps_are_in_the_order_of_the_logits() -> None:
     assert maps[0] > maps[1]
 
 
-@pytest.mark.parametrize("at", ["model.99", "nothing"])
+def test_channels_must_be_those_of_the_layer() -> None:
+    with pytest.raises(CompositionError, match=r"makes \(1, 16, 8, 8\), not \(b, 8, h, w\); channels \(=8\)"):
+        attended_generator(generator(), at=BOTTOM, channels=8)(image())
+    with pytest.raises(SettingsError, match=r"channels \(=0\)"):
+        attended_generator(generator(), at=BOTTOM, channels=0)
+
+
+@pytest.mark.parametrize("at", ["model.99", "nothing", ""])
 def test_a_layer_that_is_not_there_is_named(at: str) -> None:
     with pytest.raises(SettingsError, match=rf"at \(='{at}'\) is no layer of the net"):
         attended_generator(generator(), at=at, channels=16)
@@ -126,3 +154,5 @@ def test_scales_and_layers_must_go_together() -> None:
         attended_discriminator(judge, at=DEEPEST[:1], channels=(16,))(image())
     with pytest.raises(SettingsError, match="for each scale"):
         attended_discriminator(judge, at=DEEPEST, channels=(16,))
+    with pytest.raises(SettingsError, match="for each scale"):
+        attended_discriminator(judge, at=(DEEPEST[0], DEEPEST[0]), channels=(16, 16))

@@ -42,10 +42,11 @@ def memory(settings: Settings, policy: Policy) -> Estimate:
     return estimate(make_step(settings, 1e-4), nets, batch, policy)
 
 
-@pytest.mark.parametrize(("recompute", "most"), [(False, 6.0), (True, 4.0)])
-def test_states_and_saved_tensors_fit(recompute: bool, most: float) -> None:
+@pytest.mark.parametrize(("recompute", "gibibytes"), [(False, 4.56), (True, 3.01)])
+def test_states_and_saved_tensors(recompute: bool, gibibytes: float) -> None:
+    """The authors' code: 6.7; at most 6."""
     counted = memory(Settings(recompute=recompute), Policy())
     weights = 4 * 134_021_248
     assert counted.gradients == pytest.approx(weights, rel=1e-3)
     assert counted.states == pytest.approx(2 * weights, rel=1e-2)
-    assert counted.total < most * GIB
+    assert counted.total / GIB == pytest.approx(gibibytes, abs=0.02)

@@ -64,6 +64,7 @@ def test_a_condition_is_joined_to_the_image() -> None:
     ("arguments", "message"),
     [
         ({"layers": ()}, "at least one judge"),
+        ({"layers": 4}, r"layers \(=4\) must have a number for at least one judge"),
         ({"layers": (7, 2)}, r"layers \(=2\) must be a whole number of at least 3"),
         ({"base_width": 0}, r"base_width \(=0\)"),
         ({"init": "zero"}, r"init \(='zero'\)"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -16,18 +17,35 @@ from torch import Tensor
 
 from i2i.checkpoint import latest, load_checkpoint
 from i2i.cli import main
-from i2i.errors import DataError, SettingsError
+from i2i.errors import DataError
 from i2i.settings import RunSettings
 from i2i.training import train
 from i2i.tree import leaves
 from i2i.values import Pair
-from i2i_ugatit.recipe import WINDOWS, build, make_nets, preview
+from i2i_ugatit.heatmaps import overlay
+from i2i_ugatit.recipe import WINDOWS, build, learning_rate, make_nets, preview, results
 from i2i_ugatit.settings import Settings
+from i2i_ugatit.step import Nets
 
 TINY = Settings(base_width=2, blocks=1, discriminator_width=2, discriminator_layers=(4, 3), crop_size=16, steps=4)
 LAYERS = ("--discriminator-layers", "4", "3")
 FLAGS = ["--base-width", "2", "--blocks", "1", "--discriminator-width", "2", "--crop-size", "16", *LAYERS]
 Folder = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run takes is counted in the tests of the core; here it would take most of the time."""
+    monkeypatch.setattr("i2i.training.memory_line", lambda *_: None)
+
+
+def eval_nets() -> Nets:
+    """In eval mode, where a pass does not move the discriminators on."""
+    torch.manual_seed(0)
+    nets = make_nets(TINY)
+    for net in nets:
+        net.eval()
+    return nets
 
 
 @pytest.fixture
@@ -99,12 +117,43 @@ def test_windows_enlarge_b_more_than_a_and_mirror_nothing(tmp_path: Path) -> Non
 
 
 def test_a_preview_shows_both_directions_and_where_all_nets_look() -> None:
-    nets = make_nets(TINY)
-    shown = preview(nets, Pair(*torch.rand(2, 2, 3, 16, 20)))
-    assert {tuple(images.shape) for images in shown.values()} == {(2, 3, 16, 20)}
-    assert sum("where" in name for name in shown) == 2
-    assert sum("judge" in name for name in shown) == 4
-    assert all(bool(images.isfinite().all()) for images in shown.values())
+    nets, batch = eval_nets(), Pair(*torch.rand(2, 2, 3, 16, 20))
+    with torch.no_grad():
+        shown = preview(nets, batch)
+        expected: dict[str, Tensor] = {}
+        for own, other, source, forth, back, judge in (
+            ("A", "B", batch.a, nets.G, nets.F, nets.DA),
+            ("B", "A", batch.b, nets.F, nets.G, nets.DB),
+        ):
+            made, seen = forth(source), judge(source).extras["heatmap"]
+            expected |= {own: source, f"{own} to {other}": made.image, f"and back to {own}": back(made.image).image}
+            expected[f"{own} to {other}: where"] = overlay(source, made.extras["heatmap"])
+            expected |= {f"judge of {own}, 4 layers": overlay(source, seen[0])}
+            expected |= {f"judge of {own}, 3 layers": overlay(source, seen[1])}
+    assert shown.keys() == expected.keys()
+    for name, images in shown.items():
+        torch.testing.assert_close(images, expected[name])
+
+
+def test_validation_compares_each_direction_with_its_own_domain() -> None:
+    nets, batch = eval_nets(), Pair(torch.rand(2, 3, 16, 16), torch.rand(1, 3, 16, 16))
+    with torch.no_grad():
+        found = results(nets, batch)
+        assert torch.equal(found["a2b"][0], nets.G(batch.a).image)
+        assert torch.equal(found["b2a"][0], nets.F(batch.b).image)
+        assert (found["a2b"][1], found["b2a"][1]) == (batch.b, batch.a)
+        assert len(results(nets, batch._replace(b=batch.b[:0]))["b2a"][0]) == 0
+
+
+def test_generators_know_what_their_images_are_in_files(tmp_path: Path) -> None:
+    """A of 8 bits, B of 16."""
+    levels = np.random.default_rng(0).integers(0, 2**16, (20, 20), dtype=np.uint16)
+    for domain, image in (("trainA", (levels >> 8).astype(np.uint8)), ("trainB", levels)):
+        (tmp_path / domain).mkdir()
+        Image.fromarray(image).save(tmp_path / domain / "0.png")
+    nets = build(attrs.evolve(TINY, channels=1), RunSettings(data=tmp_path)).nets()
+    assert (nets.G.reads.depth, nets.G.writes.depth) == (8, 16)
+    assert (nets.F.reads.depth, nets.F.writes.depth) == (16, 8)
 
 
 def test_a_preview_of_images_of_one_colour_divides_nothing_by_zero() -> None:
@@ -180,18 +229,21 @@ def test_images_below_the_smallest_size_are_named(folder: Folder, tmp_path: Path
         list(recipe.data())
 
 
-def test_a_run_does_not_go_on_with_another_head(folder: Folder, tmp_path: Path) -> None:
+def test_a_run_does_not_go_on_with_another_head(
+    folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, out = folder(), tmp_path / "run"
     train("ugatit", TINY, RunSettings(data=data, out=out))
     before = sorted(path.name for path in out.rglob("*"))
     assert main(["train", "--resume", "--out", str(out), "--head", "pooled"]) == 2
+    assert "--head" in capsys.readouterr().err
     assert sorted(path.name for path in out.rglob("*")) == before
 
 
 def test_unequal_domains_get_a_hint(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
     recipe = build(TINY, RunSettings(data=folder(trainA=2, trainB=5)))
     recipe.data()
-    assert any("2" in line and "5" in line for line in caplog.messages)
+    assert "domain A has 2 images, B 5: an epoch is 5 batches of 1, images of A come again" in caplog.messages
 
 
 def test_several_folders_make_up_a_domain(folder: Folder) -> None:
@@ -200,6 +252,19 @@ def test_several_folders_make_up_a_domain(folder: Folder) -> None:
     assert build(attrs.evolve(TINY, steps=None, epochs=1), run).length == 7
 
 
-def test_streamed_data_have_no_epochs(folder: Folder) -> None:
-    with pytest.raises((SettingsError, DataError)):
-        build(attrs.evolve(TINY, steps=None, epochs=1), RunSettings(data=folder(), streaming=True)).length.bit_length()
+def test_streamed_data_have_no_epochs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = [Image.new("RGB", (20, 20), (40 * index, 90, 200)) for index in range(3)]
+    table = datasets.Dataset.from_dict({"photo": pictures, "icon": pictures[::-1]})
+    (tmp_path / "data").mkdir()
+    table.to_parquet(str(tmp_path / "data" / "train.parquet"))
+    named = ["--dataset", str(tmp_path / "data"), "--columns", "photo", "icon", "--streaming"]
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["train", "ugatit", *named, *out, *FLAGS, "--epochs", "1"]) == 2
+    assert "streamed" in capsys.readouterr().err
+    assert main(["train", "ugatit", *named, *out, *FLAGS, "--steps", "1"]) == 0
+
+
+def test_the_rate_begins_to_fall_where_it_is_said() -> None:
+    rate = learning_rate(Settings(lr=1.0, decay_start=0.25), 8)
+    assert [rate(now) for now in (0, 2, 5, 7)] == pytest.approx([1, 1, 0.5, 1 / 6])
+    assert {learning_rate(Settings(lr=1.0, decay_start=1.0), 8)(now) for now in range(8)} == {1.0}

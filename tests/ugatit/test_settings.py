@@ -54,6 +54,8 @@ def test_what_is_said_goes_before_the_preset() -> None:
         ({"channels_a": 1}, "identity_weight (=10.0) needs equal channels, not channels_a (=1) and channels_b (=3)"),
         ({"channels_a": 1, "identity_weight": 0}, "cam_weight (=1000.0) needs equal channels"),
         ({"head": "full", "preprocess": "none"}, "head (=full) is built for one size of images"),
+        ({"preset": "article", "load_size": 300}, "load_size (=300) has no effect on windows"),
+        ({"reference": True, "decay_start": 1.0}, "decay_start (=1.0) is always 0.5 in the authors' code"),
         ({"augmentation": "window", "preprocess": "crop"}, "augmentation (=window) takes the place of preprocess"),
     ],
 )

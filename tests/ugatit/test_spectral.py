@@ -6,10 +6,11 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.errors import SettingsError
+from i2i.layers import sequence
 from i2i.together import together
 from i2i_ugatit.spectral import SpectralConv2d, SpectralLinear, SpectralNorm
 
@@ -112,6 +113,29 @@ def test_two_passes_in_one_graph_keep_what_each_of_them_used() -> None:
     torch.testing.assert_close(layer.weight.grad, apart.weight.grad, rtol=1e-12, atol=1e-12)
 
 
+def test_in_a_recomputed_group_gradients_are_the_same() -> None:
+    """The second time must see the vectors as they were before the first one moved them on."""
+    gradients = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        layers = [SpectralConv2d(2, 3, 2), nn.Tanh(), SpectralConv2d(3, 2, 2)]
+        net = sequence(layers, recompute=recompute).double()
+        for _ in range(2):
+            net(torch.ones(1, 2, 4, 4, dtype=torch.float64)).square().sum().backward()
+        gradients.append([p.grad for p in net.parameters()] + list(net.buffers()))
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_half_precision_does_not_overflow_in_the_gradient_of_the_estimate() -> None:
+    torch.manual_seed(0)
+    layer = SpectralConv2d(3, 64, 4, stride=2)
+    with torch.autocast("cpu", torch.float16):
+        y = layer(torch.rand(1, 3, 64, 64))
+    torch.autograd.backward(y, torch.full_like(y, 8.0))  # the sum of the products is beyond 65504
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.isfinite().all()
+
+
 def test_inputs_are_not_joined_into_one_pass() -> None:
     layer = SpectralConv2d(3, 2, 1)
     apart = copy.deepcopy(layer)
@@ -121,11 +145,14 @@ def test_inputs_are_not_joined_into_one_pass() -> None:
 
 
 def test_half_precision_does_not_reach_the_estimate() -> None:
-    layer = SpectralConv2d(3, 4, 3)
+    layer, on = SpectralConv2d(3, 4, 3), []
     exact = copy.deepcopy(layer)
+    usual = layer.norm._iterate
+    layer.norm._iterate = lambda matrix: (on.append(torch.is_autocast_enabled("cpu")), usual(matrix))  # type: ignore[method-assign, assignment, misc]
     x = torch.rand(1, 3, 5, 5)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
+    assert on == [False]
     exact(x)
     for found, wanted in zip(vectors(layer), vectors(exact), strict=True):
         assert torch.equal(found, wanted)

@@ -31,9 +31,12 @@ def test_where_nothing_is_known_it_is_the_logarithm_of_four() -> None:
     assert 1000 * 2 * cam_loss(unsure, unsure).item() == pytest.approx(4 * math.log(2) * 1000)
 
 
-def test_large_logits_and_half_precision_stay_finite() -> None:
+def test_half_precision_logits_are_summed_in_float32() -> None:
     sure = translation(torch.tensor([[300.0, -300.0]]).bfloat16())
     assert cam_loss(sure, sure).item() == pytest.approx(300)
+    logits = torch.linspace(-3, 3, 14).reshape(7, 2).bfloat16()
+    expected = sum(math.log1p(math.exp(-x)) + math.log1p(math.exp(x)) for x in logits.double().flatten().tolist()) / 14
+    assert cam_loss(translation(logits), translation(logits)).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_generator_without_attention_is_named() -> None:

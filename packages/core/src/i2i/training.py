@@ -14,7 +14,8 @@ import torch
 
 from i2i.checkpoint import latest
 from i2i.course import Course
-from i2i.engine import Run, best_device, fit, locked
+from i2i.devices import usable_device
+from i2i.engine import Run, fit, locked
 from i2i.entries import RecipeEntry
 from i2i.errors import DataError, RunError, SettingsError
 from i2i.headroom import Planned, memory_line
@@ -132,21 +133,6 @@ def _out(entry: RecipeEntry, settings: Any, run: RunSettings, *, staged: bool = 
     saved = before, changed(entry.settings()(), document.settings, f"{path}: [settings]")
     check_resumed(saved, (run, settings), may_differ=MAY_DIFFER - LENGTHS if staged else MAY_DIFFER)
     return run.out
-
-
-def usable_device(wanted: str) -> torch.device:
-    """Return the device of a setting; ``auto`` is the best there is.
-
-    Raises:
-        SettingsError: there is no such device here.
-    """
-    try:
-        device = best_device() if wanted == "auto" else torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise SettingsError(f"device (={wanted}) cannot be used here: {reason}; use cpu or auto") from error
-    return device
 
 
 def _seed(seed: int) -> None:

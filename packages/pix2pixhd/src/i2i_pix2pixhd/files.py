@@ -35,9 +35,9 @@ def load_model(model: str | Path, device: str) -> Loaded:
         RunError: the run has no model yet.
         SettingsError: there is no such device.
     """
-    from i2i.cli.translate import model_folder
+    from i2i.devices import usable_device
     from i2i.models import describe, load
-    from i2i.training import usable_device
+    from i2i.runs import model_folder
     from i2i_pix2pixhd.scene import SceneGenerator
 
     place, found = usable_device(device), model_folder(str(model), None)
@@ -60,7 +60,7 @@ def check_folder(out: Path) -> None:
 
 def suffix_of(model: SceneGenerator) -> str:
     """Return the suffix of the files that hold the images of a model: ``.png``, or ``.tif`` where PNG does not."""
-    from i2i.data.images import can_hold, written_channels
+    from i2i.data import can_hold, written_channels
     from i2i.pixels import formats_of
 
     pixels = formats_of(model)[1]

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
-from i2i.data.colours import Colours
+from i2i.data import Colours
 from i2i_pix2pixhd.encoder import feature_encoder
 from i2i_pix2pixhd.generators import GlobalGenerator, LocalEnhancer, enhanced, global_generator
 from i2i_pix2pixhd.multiscale import MultiscaleDiscriminator, multiscale_discriminator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from i2i.data.colours import Colours
+from i2i.data import Colours
 from i2i.errors import DataError, SettingsError
 from i2i.parts import Example, part
 from i2i.passes import extent

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import i2i
 from i2i import losses
-from i2i.data.colours import Colours
+from i2i.data import Colours
 from i2i.protocols import Schedule
 from i2i.schedules import linear_decay
 from i2i.step import Step

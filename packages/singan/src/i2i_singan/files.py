@@ -26,9 +26,9 @@ def load_model(model: str | Path, device: str) -> PyramidGenerator:
         RunError: the run has no model yet.
         SettingsError: there is no such device.
     """
-    from i2i.cli.translate import model_folder
+    from i2i.devices import usable_device
     from i2i.models import load
-    from i2i.training import usable_device
+    from i2i.runs import model_folder
     from i2i_singan.model import PyramidGenerator
 
     place = usable_device(device)
@@ -73,7 +73,7 @@ def write(
     Raises:
         RunError: the disk is full, ...; the files before are complete.
     """
-    from i2i.data.images import can_hold, write_image, written_channels
+    from i2i.data import can_hold, write_image, written_channels
     from i2i.files import writing
     from i2i.pixels import formats_of
 

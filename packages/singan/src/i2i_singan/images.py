@@ -11,10 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from i2i.data import find_images, to_tensor
-from i2i.data.channels import MisfitError
-from i2i.data.images import read_header, read_image
-from i2i.data.rows import with_remedy
+from i2i.data import MisfitError, find_images, read_header, read_image, to_tensor, with_remedy
 from i2i.errors import DataError
 from i2i.pixels import PixelFormat
 from i2i_singan.pyramid import scale_between

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 import i2i
+from i2i.devices import usable_device
 from i2i.errors import DataError, SettingsError
 from i2i.pixels import PixelFormat
 from i2i.policy import Policy
 from i2i.recipes import Recipe, Span
 from i2i.settings import RunSettings
 from i2i.step import Step
-from i2i.training import usable_device
 from i2i_singan.files import load_model
 from i2i_singan.images import read_training
 from i2i_singan.model import PyramidGenerator, Scale, assembled

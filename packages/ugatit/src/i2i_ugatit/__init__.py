@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from i2i_ugatit.cam import cam_head
     from i2i_ugatit.discriminators import cam_discriminator
     from i2i_ugatit.generators import cam_generator
-    from i2i_ugatit.heatmaps import overlay
+    from i2i_ugatit.heatmaps import overlay, peak
     from i2i_ugatit.recipe import build
     from i2i_ugatit.settings import Settings
     from i2i_ugatit.spectral import SpectralConv2d, SpectralLinear, SpectralNorm
@@ -36,6 +36,7 @@ _HOMES = {
     "iln": "adalin",
     "look": "attention",
     "overlay": "heatmaps",
+    "peak": "heatmaps",
 }
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "iln",
     "look",
     "overlay",
+    "peak",
 ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from i2i.errors import CompositionError, DataError
 from i2i.layers import ImageNorm, at_least
 from i2i.parts import Example, part
 
@@ -29,6 +30,8 @@ class AdaILN(ImageNorm):
 
     def affine(self, x: Tensor, /, *given: Tensor) -> tuple[Tensor, Tensor]:
         """Return scale and shift for ``x (b, c, h, w)``; ``given`` are gamma and beta, each ``(b, c)``."""
+        if len(given) != 2:
+            raise CompositionError("AdaILN is called as norm(x, gamma, beta); ILN has a scale and a shift of its own")
         gamma, beta = (each[:, :, None, None] for each in given)
         return layer_instance_affine(x, self.rho, gamma, beta)
 
@@ -111,11 +114,16 @@ def layer_instance_affine(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -
     Returns:
         Scale and shift ``(b, c, 1, 1)``, in float32 where ``x`` has less.
 
+    Raises:
+        DataError: ``x`` has a single pixel.
+
     Differs:
         As in the authors' PyTorch code both variances are unbiased; in their TensorFlow code they are biased.
     """
     exact = x.to(torch.promote_types(x.dtype, torch.float32))
     pixels, channels = x.shape[-2] * x.shape[-1], x.shape[1]
+    if pixels < 2:
+        raise DataError(f"features of shape {tuple(x.shape)}: one pixel has no variance; take larger images")
     variance, mean = torch.var_mean(exact, (-2, -1), keepdim=True)
     layer_mean = mean.mean(1, keepdim=True)
     squares = (pixels - 1) * variance + pixels * (mean - layer_mean).square()

@@ -10,27 +10,37 @@ from torch import Tensor, nn
 
 from i2i.errors import CompositionError, SettingsError
 from i2i.parts import Example, part
-from i2i.pixels import PixelFormat
 from i2i.values import Translation, Verdict
-from i2i_ugatit.cam import Attended, CamHead
+from i2i_ugatit.cam import Attended, CamHead, cam_head
 from i2i_ugatit.discriminators import cam_discriminator
 from i2i_ugatit.generators import cam_generator
 from i2i_ugatit.terms import HEATMAP, LOGITS
 
-_KEPT = ("in_channels", "out_channels", "multiple", "smallest", "reach", "size")
+_KEPT = ("in_channels", "out_channels", "multiple", "smallest", "reach", "size", "reads", "writes", "takes")
 
 
-class AttendedLayer(nn.Module):
-    """A layer and the attention behind it; what that sees is noted while ``noted`` is a list."""
+class Attention(nn.Module):
+    """A `CamHead` that takes what a layer makes, and notes what it sees while ``noted`` is a list."""
 
-    def __init__(self, layer: nn.Module, cam: CamHead) -> None:
+    def __init__(self, cam: CamHead) -> None:
         super().__init__()
-        self.layer, self.cam = layer, cam
+        self.cam = cam
+        self.channels = cam.fuse.out_channels
         self.noted: list[Attended] | None = None
 
-    def forward(self, *given: Tensor) -> Tensor:
-        """Return the attended features ``(b, c, h, w)`` of what the layer makes."""
-        attended: Attended = self.cam(self.layer(*given))
+    def behind(self, layer: nn.Module, given: object, features: Tensor) -> Tensor:
+        """Return the attended features ``(b, c, h, w)`` of what ``layer`` made; its forward hook.
+
+        Raises:
+            CompositionError: the layer makes something else.
+        """
+        if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != self.channels:
+            made = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise CompositionError(
+                f"the attended layer makes {made}, not (b, {self.channels}, h, w); channels (={self.channels}) must be "
+                "those that it makes"
+            )
+        attended: Attended = self.cam(features)
         if self.noted is not None:  # not while the layer is computed again for the backward pass
             self.noted.append(attended)
         return attended.features
@@ -39,17 +49,16 @@ class AttendedLayer(nn.Module):
 class AttendedNet(nn.Module):
     """A network with attention behind some of its layers, and what it sees among its extras.
 
-    Sizes and channels that it accepts are those of the network itself.
+    The names of its own weights begin with ``net``. Sizes, channels and files that it is for are those of the network.
     """
-
-    reads: PixelFormat
-    writes: PixelFormat
 
     def __init__(self, net: nn.Module, at: Sequence[str], heads: Sequence[CamHead]) -> None:
         super().__init__()
-        self.net, self.at = copy.deepcopy(net), tuple(at)
-        for name, head in zip(at, heads, strict=True):
-            self.net.set_submodule(name, AttendedLayer(_layer(self.net, name), head))
+        self.net = copy.deepcopy(net)
+        self.attention = nn.ModuleList(Attention(head) for head in heads)
+        for name, attention in zip(at, self.attention, strict=True):
+            # A hook, so that a net that looks at the kinds of its layers finds them as they were.
+            _layer(self.net, name).register_forward_hook(attention.behind)  # type: ignore[arg-type]
         for name in _KEPT:
             if hasattr(net, name):
                 setattr(self, name, getattr(net, name))
@@ -58,18 +67,18 @@ class AttendedNet(nn.Module):
         """Return what the network returns, with the extras ``cam_logits`` and ``heatmap``.
 
         Raises:
-            CompositionError: the network is neither generator nor discriminator, or its judges are more or fewer than
-                the layers that are attended to.
+            CompositionError: the network is neither generator nor discriminator, a layer makes other channels than was
+                said, or the scales are more or fewer than the layers that are attended to.
         """
-        layers: list[Any] = [self.net.get_submodule(name) for name in self.at]
-        for layer in layers:
-            layer.noted = []
+        heads: list[Any] = list(self.attention)
+        for head in heads:
+            head.noted = []
         try:
             value = self.net(image) if condition is None else self.net(image, condition)
-            return _with_extras(value, [layer.noted for layer in layers])
+            return _with_extras(value, [head.noted for head in heads])
         finally:
-            for layer in layers:
-                layer.noted = None
+            for head in heads:
+                head.noted = None
 
 
 @part(
@@ -99,7 +108,7 @@ def attended_generator(net: nn.Module, *, at: str, channels: int) -> AttendedNet
         >>> net(torch.zeros(1, 3, 16, 16)).extras["heatmap"].shape
         torch.Size([1, 1, 4, 4])
     """
-    return AttendedNet(net, [at], [CamHead(channels)])
+    return AttendedNet(net, [at], [cam_head(channels)])
 
 
 @part(
@@ -131,17 +140,18 @@ def attended_discriminator(net: nn.Module, *, at: tuple[str, ...], channels: tup
         >>> [tuple(logits.shape) for logits in net(torch.zeros(1, 3, 16, 16)).extras["cam_logits"]]
         [(1, 2)]
     """
-    if len(at) != len(channels) or not at:
-        raise SettingsError(f"at (={at}) must name a layer, and channels (={channels}) a number, for each scale")
-    return AttendedNet(net, at, [CamHead(count, slope=0.2, spectral=True) for count in channels])
+    if len(set(at)) != len(channels) or not at:
+        raise SettingsError(
+            f"at (={at}) must name a layer of its own, and channels (={channels}) a number, for each scale"
+        )
+    return AttendedNet(net, at, [cam_head(count, slope=0.2, spectral=True) for count in channels])
 
 
 def _layer(net: nn.Module, name: str) -> nn.Module:
-    try:
-        return net.get_submodule(name)
-    except AttributeError as error:
-        known = [known for known, _ in net.named_modules() if known]
-        raise SettingsError(f"at (={name!r}) is no layer of the net; it has {known[0]} ... {known[-1]}") from error
+    known = [known for known, _ in net.named_modules() if known]
+    if name not in known:
+        raise SettingsError(f"at (={name!r}) is no layer of the net; it has {known[0]} ... {known[-1]}")
+    return net.get_submodule(name)
 
 
 def _with_extras(value: object, noted: Sequence[Any]) -> Translation | Verdict:

@@ -186,3 +186,4 @@ def _say_how_to_go_on(out: Path) -> None:
     command = sys.argv[0] if Path(sys.argv[0]).name == "i2i" else "i2i"
     inputs = out / "data" / "testA"
     print(f"Translate a folder:  {command} translate {out / 'run'} {inputs} --out {out / 'translated'}")
+    print(f"Where it looks:      {command} ugatit attention {out / 'run'} {inputs} --out {out / 'looked'}")

@@ -129,8 +129,8 @@ def cam_discriminator(
     """
     at_least("in_channels", in_channels, 1)
     at_least("base_width", base_width, 1)
-    if not layers:
-        raise SettingsError("layers must name at least one judge, for example (7, 5)")
+    if not isinstance(layers, Sequence) or not layers:
+        raise SettingsError(f"layers (={layers}) must have a number for at least one judge, for example (7, 5)")
     for count in layers:
         at_least("layers", count, 3, 16)
     return initialise(CamDiscriminator(in_channels, base_width, layers), init)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i.data import read_image, resize, to_tensor
-from i2i.data.channels import MisfitError
+from i2i.data import MisfitError, read_image, resize, to_tensor
 from i2i.errors import CompositionError, DataError, I2IError, ModelError
 from i2i.fitting import Fitting
 from i2i.pixels import PixelFormat, formats_of

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -102,8 +103,9 @@ class CamGenerator(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.in_channels, self.out_channels, self.size, self.recompute = in_channels, out_channels, size, recompute
-        # Two 7x7 convolutions, four 3x3 ones on the way down and up, and two in each block at a quarter of the size.
-        self.reach = 3 + 3 + 3 + 4 + 16 * blocks
+        # Two 7x7 convolutions, two 3x3 ones on the way down, two on the way up, a cell of 4x4 pixels that is enlarged
+        # as a whole, and two convolutions in each block at a quarter of the size.
+        self.reach = 2 * 3 + (1 + 2) + (2 + 1) + 3 + 16 * blocks
         self.encoder, self.cam, self.style = encoder, cam, style
         self.decoder = nn.ModuleList(AdaptiveBlock(4 * width) for _ in range(blocks))
         self.up = sequence(
@@ -200,6 +202,7 @@ def cam_generator(
     at_least("blocks", blocks, 1)
     one_of("head", head, get_args(Head))
     channels = 4 * base_width
+    size = None if size is None else _two_sides(size)
     pixels = _pixels_seen(head, size)
     # In the authors' order, so that one seed draws the same weights.
     encoder = _encoder(in_channels, base_width, blocks, recompute)
@@ -210,6 +213,12 @@ def cam_generator(
         size=size, recompute=recompute, encoder=encoder, cam=cam,
     )  # fmt: skip
     return initialise(net, init)
+
+
+def _two_sides(size: Sequence[int]) -> tuple[int, int]:
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise SettingsError(f"size (={size}) must be height and width, for example (256, 256)")
+    return size[0], size[1]
 
 
 def _pixels_seen(head: Head, size: tuple[int, int] | None) -> int:

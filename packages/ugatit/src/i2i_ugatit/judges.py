@@ -46,7 +46,7 @@ def _of_run(run: Path, domain: str) -> nn.Module:
     settings, found = _settings(run), latest(run)
     if found is None:
         raise RunError(f"{run} has no checkpoint, and only there the discriminators are kept; leave --judges out")
-    with torch.device("meta"):  # all four are made, and memory is taken for one
+    with torch.device("meta"):  # the weights come from the checkpoint
         judge: nn.Module = getattr(make_nets(settings), f"D{domain.upper()}")
     try:
         saved = load_checkpoint(found[1])["nets"][Nets._fields.index(f"D{domain.upper()}")]

@@ -26,14 +26,16 @@ class Settings(ImageSettings):
     """Whose defaults: pytorch, the authors' PyTorch code; article, which turned characters into icons: 6 blocks, normal
     weights, random windows of the images instead of crops."""
     steps: int | None = attrs.field(default=None, validator=between(1, 10**9))
-    """Batches of the whole run; when left out, as many as --epochs makes, or else a million."""
+    """Batches of the whole run; when left out, as many as --epochs makes, or else a million (40 passes with preset
+    article)."""
     epochs: int | None = attrs.field(default=None, validator=between(1, 10**6))
     """Passes over the larger domain, where --steps does not say how long the run is; 40 with preset article."""
     batch_size: int = attrs.field(default=1, validator=between(1, 4096))
     """Images of each domain in a batch."""
 
     load_size: int = attrs.field(default=0, validator=between(0, 16384))
-    """Images are brought to this size before they are cropped, in pixels; 0: 30 more than --crop-size."""
+    """Images are brought to this size before they are cropped, in pixels; 0: 30 more than --crop-size. Windows are cut
+    from images as they are."""
     augmentation: Literal["crop", "window"] | None = None
     """How images vary: crop, as --preprocess and --flip say; window, the article's: shifted and enlarged, not mirrored,
     images of B more than those of A. As the preset has it when left out."""
@@ -51,7 +53,8 @@ class Settings(ImageSettings):
     discriminator_width: int = attrs.field(default=64, validator=between(1, 4096))
     """Channels of the first layer of the discriminators."""
     discriminator_layers: tuple[int, ...] = attrs.field(default=(7, 5), validator=_are_layers)
-    """Layers of each judge in a discriminator; n of them need images of 3 * 2 ** (n - 2) pixels: 96 for 7."""
+    """Layers of each judge in a discriminator, as in --discriminator-layers 6 4; n of them need images of
+    3 * 2 ** (n - 2) pixels: 96 for 7."""
     init: Literal["torch", "normal"] | None = None
     """First weights: torch's own, or N(0, 0.02) for convolutions; as the preset has it when left out."""
 
@@ -89,6 +92,15 @@ class Settings(ImageSettings):
             raise SettingsError(
                 f"head (=full) is built for one size of images, and preprocess (={self.preprocess}) leaves them of "
                 "any; use head pooled, or preprocess resize_and_crop"
+            )
+        if self.windows and self.load_size not in (0, self.crop_size):
+            raise SettingsError(
+                f"load_size (={self.load_size}) has no effect on windows, which are cut from the images as they are; "
+                "leave it out, or take augmentation crop"
+            )
+        if self.reference and self.decay_start != 0.5:
+            raise SettingsError(
+                f"decay_start (={self.decay_start}) is always 0.5 in the authors' code; leave reference out"
             )
         if self.augmentation == "window" and self.preprocess != "resize_and_crop":
             raise SettingsError(

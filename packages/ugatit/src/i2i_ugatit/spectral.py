@@ -72,6 +72,11 @@ def _exact(device: torch.device) -> AbstractContextManager[Any]:
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
+def _scaled(y: Tensor, inverse: Tensor) -> Tensor:
+    """Multiply in float32: the gradient of ``inverse`` is a sum over all of ``y``, too large for half precision."""
+    return (y.to(inverse.dtype) * inverse).to(y.dtype)
+
+
 class SpectralConv2d(nn.Conv2d):
     """A convolution without padding, whose weight is divided by an estimate of its largest singular value.
 
@@ -101,7 +106,7 @@ class SpectralConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to ``(b, d, h', w')``."""
         inverse: Tensor = self.norm(self.weight)
-        y = F.conv2d(x, self.weight, stride=self.stride) * inverse
+        y = _scaled(F.conv2d(x, self.weight, stride=self.stride), inverse)
         return y if self.bias is None else y + self.bias.to(y.dtype)[:, None, None]
 
 
@@ -127,4 +132,4 @@ class SpectralLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., in_features)`` to ``(..., out_features)``."""
         inverse: Tensor = self.norm(self.weight)
-        return F.linear(x, self.weight) * inverse
+        return _scaled(F.linear(x, self.weight), inverse)

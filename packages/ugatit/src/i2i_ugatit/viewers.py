@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from i2i.cli.translate import model_folder
 from i2i.errors import DataError, SettingsError
 from i2i.fitting import Fitting
 from i2i.models import load
 from i2i.pixels import TAKEN
 from i2i.registry import part, part_of
+from i2i.runs import model_folder
 from i2i_ugatit.judges import load_judge
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from i2i.cli.translate import models_in, run_models
 from i2i.pixels import TAKEN, from_json
+from i2i.runs import models_in, run_models
 from i2i.toml import Document, changed, read_settings
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from i2i.errors import RunError, SettingsError
+from i2i.errors import SettingsError
 from i2i.fitting import check_alone, fitting
-from i2i.nearest import nearest
 from i2i.pixels import TAKEN
+from i2i.runs import model_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,11 +63,11 @@ def translate(
     if not images:
         raise SettingsError("which images? i2i translate MODEL IMAGE_OR_FOLDER... --out DIR")
     found = model_folder(model, direction)
+    from i2i.devices import usable_device
     from i2i.models import load
     from i2i.policy import best_precision
     from i2i.results import is_file
     from i2i.tiles import approximation
-    from i2i.training import usable_device
     from i2i.translate import translate_files
     from i2i.video import is_video, targets
 
@@ -138,47 +138,3 @@ def _translate_videos(
             flicker = f"flicker {report.flicker:.1f} levels of 255 where the source stands still"
             flicker += f" ({report.source_flicker:.1f} there)"
         print(f"{source}: {report.frames} frames at {report.rate:.4g} per second, {flicker}: {target}")
-
-
-def model_folder(model: str, direction: str | None) -> str:
-    """Return which model is meant: ``model`` itself, or that of a run or of a folder of models.
-
-    Args:
-        model: a run, a model folder, a folder of several models (as i2i convert makes), or a Hub id.
-        direction: the key of a model in a run or folder.
-
-    Raises:
-        RunError: the run has no model yet.
-        SettingsError: it has none of that name, or ``model`` is no run.
-    """
-    folder = Path(model)
-    is_run = (folder / "settings.toml").is_file()
-    models = run_models(folder) if is_run else models_in(folder)
-    if not is_run and ("" in models or not models):
-        if direction is not None and models:
-            raise SettingsError(f"{model} is one model and has no directions; leave --direction out")
-        if direction is not None:
-            raise SettingsError(
-                f"--direction chooses a model of a run, and {model} is no run (it has no settings.toml)"
-            )
-        return model
-    if not models:
-        raise RunError(f"{model} has no model yet; the first is saved with the first checkpoint")
-    name = direction if direction is not None else min(models)
-    if name not in models:
-        named = [key for key in models if key]
-        hint = nearest(name, named) if named else "it has one only, leave --direction out"
-        raise SettingsError(f"{model} has no model for direction {name!r}; {hint}")
-    return str(models[name])
-
-
-def run_models(run: Path) -> dict[str, Path]:
-    """Return the models of a run by key: ``""`` for one alone, otherwise for example a2b and b2a."""
-    return models_in(run / "model")
-
-
-def models_in(folder: Path) -> dict[str, Path]:
-    """Return the models in a folder by key, ``""`` for itself."""
-    if (folder / "config.json").is_file():
-        return {"": folder}
-    return {path.parent.name: path.parent for path in sorted(folder.glob("*/config.json"))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -87,18 +87,25 @@ class _Again(AbstractContextManager[None]):
     def __init__(self, group: nn.Module) -> None:
         self._group = group
         self._then = [(parameter, parameter.requires_grad) for parameter in group.parameters()]
+        # Results of these depend on buffers that the first time moves on, such as the vectors of spectral norms.
+        moving = [m for m in group.modules() if getattr(m, "changes_with_each_pass", False)]
+        self._first = {id(m._buffers): _cloned(m._buffers) for m in moving}
 
     def __enter__(self) -> None:
         self._now = [(parameter, parameter.requires_grad) for parameter, _ in self._then]
         _set(self._then)
         self._buffers = [(m._buffers, dict(m._buffers)) for m in self._group.modules() if m._buffers]
         for held, own in self._buffers:
-            held.update({name: None if buffer is None else buffer.clone() for name, buffer in own.items()})
+            held.update(_cloned(self._first.get(id(held), own)))
 
     def __exit__(self, *_: object) -> None:
         for held, own in self._buffers:
             held.update(own)
         _set(self._now)
+
+
+def _cloned(buffers: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
+    return {name: None if buffer is None else buffer.clone() for name, buffer in buffers.items()}
 
 
 def _set(flags: Sequence[tuple[Any, bool]]) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import i2i.data
-from i2i.data.lab import CHROMA, LIGHTNESS, lab_to_rgb
+from i2i.data import CHROMA, LIGHTNESS, lab_to_rgb
 from i2i.recipes import Evaluation, Recipe
 from i2i.settings import RunSettings
 from i2i.values import Pair

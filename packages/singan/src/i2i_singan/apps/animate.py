@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from torch import Tensor
 
-from i2i.data.images import to_array
+from i2i.data import to_array
 from i2i.errors import SettingsError
 from i2i.films import Frame
 from i2i.layers import at_least

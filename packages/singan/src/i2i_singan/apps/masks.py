@@ -50,7 +50,7 @@ def read_mask(path: str | Path, size: tuple[int, int], *, reference: bool = Fals
         >>> read_mask(name, (1, 3)).tolist()
         [[[[False, False, True]]]]
     """
-    from i2i.data.images import read_header
+    from i2i.data import read_header
 
     (width, height), depth = read_header(path)
     if (height, width) != tuple(size):
@@ -179,8 +179,7 @@ def _smoothed(values: Tensor, sigma: float) -> Tensor:
 
 
 def _read(path: str | Path, *, floats: bool, reference: bool) -> NDArray[Any]:
-    from i2i.data.channels import MisfitError
-    from i2i.data.images import read_image
+    from i2i.data import MisfitError, read_image
     from i2i.pixels import PixelFormat
 
     pixels = PixelFormat(3) if reference else PixelFormat(1, alpha="black")

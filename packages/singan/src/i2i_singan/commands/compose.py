@@ -183,8 +183,7 @@ def _begin(model: str, path: Path, scales: Sequence[int], device: str, seed: int
 def _read(path: Path, model: PyramidGenerator) -> _Given:
     import attrs
 
-    from i2i.data import read_image, to_tensor
-    from i2i.data.channels import MisfitError, depth_of
+    from i2i.data import MisfitError, depth_of, read_image, to_tensor
     from i2i.pixels import formats_of
 
     reads, writes = formats_of(model)
@@ -241,7 +240,7 @@ def _mask(path: Path | None, given: _Given, target: Path) -> Tensor | None:
 
 def _levels(made: Tensor, given: _Given) -> NDArray[Any]:
     """Return ``(h, w, c)`` at the depth of the given image."""
-    from i2i.data.images import to_array
+    from i2i.data import to_array
 
     return to_array(made[0], given.writes)
 
@@ -264,8 +263,7 @@ def _kept_outside(made: Composition, given: _Given) -> NDArray[Any]:
 
 
 def _write(levels: NDArray[Any], given: _Given, out: Path, name: str) -> None:
-    from i2i.data.channels import depth_of
-    from i2i.data.images import can_hold, write_array
+    from i2i.data import can_hold, depth_of, write_array
     from i2i.files import writing
 
     suffix = ".png" if can_hold(".png", levels.shape[2], depth_of(levels)) else ".tif"

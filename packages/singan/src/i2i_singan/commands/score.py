@@ -55,8 +55,8 @@ def score(
     _check(samples, count, start_scale, weights, extractor)
     if layer is not None and weights is None:
         raise SettingsError(f"--layer (={layer}) is of Inception; name its weights as well: --weights FILE")
+    from i2i.devices import usable_device
     from i2i.pixels import formats_of
-    from i2i.training import usable_device
     from i2i_singan.files import folder, load_model
     from i2i_singan.scores import score as measure
 
@@ -113,8 +113,7 @@ def _made(net: PyramidGenerator, count: int, start_scale: int, seed: int) -> _Sa
 
 
 def _read(source: Path, pixels: PixelFormat) -> _Samples:
-    from i2i.data import find_images
-    from i2i.data.images import read_image, to_batch
+    from i2i.data import find_images, read_image, to_batch
 
     paths = find_images(source)
     root = source if source.is_dir() else source.parent
@@ -124,7 +123,7 @@ def _read(source: Path, pixels: PixelFormat) -> _Samples:
 
 def _as_written(images: Tensor, pixels: PixelFormat, device: torch.device, reference: bool) -> Tensor:
     """Return images as they are once they were written to files."""
-    from i2i.data.images import to_array, to_batch
+    from i2i.data import to_array, to_batch
 
     return to_batch([to_array(image, pixels, reference=reference) for image in images], pixels).to(device)
 

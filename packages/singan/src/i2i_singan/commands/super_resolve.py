@@ -63,8 +63,7 @@ def super_resolve(
 
 def _read(path: Path, model: PyramidGenerator, plain: Tensor, factor: float) -> Tensor:
     """Read the truth, ``(1, c, h, w)``."""
-    from i2i.data import read_image, to_tensor
-    from i2i.data.channels import MisfitError
+    from i2i.data import MisfitError, read_image, to_tensor
     from i2i.pixels import formats_of
 
     if len(plain) > 1:

@@ -47,9 +47,9 @@ def attention(
     """
     _check(images, out, strength, raw)
     jobs = _jobs(images, out)
-    from i2i.data.images import header_size
+    from i2i.data import header_size
+    from i2i.devices import usable_device
     from i2i.fitting import fitting
-    from i2i.training import usable_device
     from i2i_ugatit.findings import look_at
     from i2i_ugatit.viewers import check_size, load_viewers
 

@@ -109,8 +109,7 @@ def read_colours(path: Path, alpha: Alpha = "drop") -> NDArray[np.uint8]:
     Raises:
         DataError: no image, or one of other channels or values.
     """
-    from i2i.data.channels import MisfitError, depth_of
-    from i2i.data.images import read_image
+    from i2i.data import MisfitError, depth_of, read_image
     from i2i.pixels import FULL_RANGE, PixelFormat
 
     try:
