@@ -274,7 +274,12 @@ class Domains(Case):
             width=s.base_width, blocks=s.depth, size=self.size, layers=s.discriminator_layers,
             discriminator_width=s.discriminator_width,
         )  # fmt: skip
-        return lambda number=0: net.update(*self.batches[number])
+
+        def run(number: int = 0) -> Any:
+            return net.update(*self.batches[number])
+
+        run.net = net  # type: ignore[attr-defined]
+        return run
 
     def built(self, variant: Variant) -> Callable[..., Losses]:
         settings = attrs.evolve(self.settings, recompute=variant.recompute, **variant.changes)

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import bench_ugatit
 from benchmarks.bench_pix2pixhd import NAMES
-from benchmarks.device.cases import Case, Scenes, Variant
+from benchmarks.device.cases import Case, Domains, Scenes, Variant
 from benchmarks.device.meter import Meter, rounded
 from i2i.policy import Policy, Precision
 from i2i_pix2pixhd import gather
@@ -162,3 +163,20 @@ def parity(case: Scenes, variant: Variant, limit: float) -> dict[str, Any]:
     pairs = {name: (weight * found[name], wanted[other]) for name, (other, weight) in NAMES.items()}
     pairs["d/real_or_fake"] = found["d/real_or_fake"], wanted["D_fake"] + wanted["D_real"]
     return judged({name: rounded(abs(mine - other) / abs(other)) for name, (mine, other) in pairs.items()}, limit)
+
+
+def parity_of_domains(case: Domains, variant: Variant, limit: float) -> dict[str, Any]:
+    """Compare the losses of a step of U-GAT-IT with the authors', from the same weights."""
+    ours, theirs = case.ours(variant), case.reference
+    run: Any = ours.run
+    their: Any = theirs.run
+    bench_ugatit.take_weights(run.engine.nets, their.net)
+    with ours.flags():
+        found = {name: float(value) for name, value in run().items()}
+    with Variant("fp32").flags(case.device):
+        wanted = {name: float(value) for name, value in their().items()}
+    errors = {}
+    for name, names in bench_ugatit.NAMES.items():
+        other = sum(wanted[each] for each in names)
+        errors[name] = rounded(abs(found[name] - other) / abs(other))
+    return judged(errors, limit)

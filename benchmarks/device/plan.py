@@ -87,6 +87,10 @@ def correctness(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
         for precision, limit in (("fp32", 1e-3), ("bf16", 0.05)):
             measure = partial(cases.use, f"small {stage}", make, checks.parity, Variant(precision), limit)  # type: ignore[arg-type]
             yield Row("check", f"losses are the authors', pix2pixHD {stage}", precision, 10, measure)
+    domains = partial(Domains, meter, 32 if smoke else 128, small=smoke)
+    for precision, limit in (("fp32", 1e-3), ("bf16", 0.05)):
+        measure = partial(cases.use, "small domains", domains, checks.parity_of_domains, Variant(precision), limit)  # type: ignore[arg-type]
+        yield Row("check", "losses are the authors', U-GAT-IT", precision, 8, measure)
     small: dict[str, Callable[[], Case]] = {
         "pix2pixHD global, styles": partial(Scenes, meter, 32, 64, joint=False, small=True, styles=True),
         "pix2pixHD joint, styles": partial(Scenes, meter, 32, 64, joint=True, small=True, styles=True),

@@ -6,15 +6,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
 import i2i.data
-from i2i.recipes import Evaluation, Recipe
+from i2i.directions import evaluation, with_formats
+from i2i.recipes import Recipe
 from i2i.settings import RunSettings
-from i2i.validation import distinct
 from i2i.values import Pair
 from i2i_cyclegan.networks import make_discriminator, make_generator
 from i2i_cyclegan.rates import learning_rate, length_of, plateau_of
@@ -37,19 +35,14 @@ def build(settings: Settings, run: RunSettings) -> Recipe:
     length = length_of(settings, run, prepared)
     plateau = plateau_of(settings, run, higher_is_better=False)
     return Recipe(
-        nets=lambda: _with_formats(make_nets(settings), prepared),
+        nets=lambda: with_formats(make_nets(settings), prepared),
         step=make_step(settings, learning_rate(settings, length, plateau)),
         data=prepared.batches,
         length=length.batches,
         preview_batch=prepared.preview,
         preview=preview,
         models=lambda nets: {"a2b": nets.G, "b2a": nets.F},
-        evaluation=Evaluation(
-            batches=lambda: _held_out(prepared),
-            results=results,
-            paired=False,
-            plateaus=() if plateau is None else (plateau,),
-        ),
+        evaluation=evaluation(prepared, () if plateau is None else (plateau,)),
     )
 
 
@@ -81,19 +74,6 @@ def preview(nets: Nets, batch: Pair) -> dict[str, Tensor]:
     }
 
 
-def results(nets: Nets, batch: Pair) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return what is made and what there is of each domain; a side of the batch may have no images left."""
-    fake_b, fake_a = (
-        net(images).image if len(images) else images for net, images in ((nets.G, batch.a), (nets.F, batch.b))
-    )
-    return {"a2b": (fake_b, batch.b), "b2a": (fake_a, batch.a)}
-
-
-def _held_out(prepared: i2i.data.Prepared) -> Iterable[Pair] | None:
-    batches = prepared.held_out()
-    return None if batches is None else distinct(batches)
-
-
 def _prepare(settings: Settings, run: RunSettings) -> i2i.data.Prepared:
     with torch.device("meta"):
         nets = make_nets(settings)
@@ -104,11 +84,3 @@ def _prepare(settings: Settings, run: RunSettings) -> i2i.data.Prepared:
         multiple=nets.G.multiple,
         smallest={"downs": nets.G.smallest, "discriminator_layers": nets.DA.smallest},
     )
-
-
-def _with_formats(nets: Nets, prepared: i2i.data.Prepared) -> Nets:
-    """Note on the generators what their images are in files."""
-    a, b = prepared.formats()
-    nets.G.reads, nets.G.writes = a, b
-    nets.F.reads, nets.F.writes = b, a
-    return nets

@@ -7,18 +7,16 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 import torch
 from torch import Tensor
 
 import i2i.data
+from i2i.directions import evaluation, with_formats
 from i2i.protocols import Schedule
-from i2i.recipes import Evaluation, Recipe
+from i2i.recipes import Recipe
 from i2i.schedules import linear_decay
 from i2i.settings import RunSettings
-from i2i.validation import distinct
 from i2i.values import Pair
 from i2i_ugatit.discriminators import CamDiscriminator, cam_discriminator
 from i2i_ugatit.generators import CamGenerator, cam_generator
@@ -49,14 +47,14 @@ def build(settings: Settings, run: RunSettings) -> Recipe:
     passes = settings.passes
     length = settings.batches if passes is None else passes * len(prepared.batches())
     return Recipe(
-        nets=lambda: _with_formats(make_nets(settings), prepared),
+        nets=lambda: with_formats(make_nets(settings), prepared),
         step=make_step(settings, learning_rate(settings, length)),
         data=prepared.batches,
         length=length,
         preview_batch=prepared.preview,
         preview=preview,
         models=lambda nets: {"a2b": nets.G, "b2a": nets.F},
-        evaluation=Evaluation(batches=lambda: _held_out(prepared), results=results, paired=False),
+        evaluation=evaluation(prepared),
     )
 
 
@@ -113,14 +111,6 @@ def preview(nets: Nets, batch: Pair) -> dict[str, Tensor]:
     return columns
 
 
-def results(nets: Nets, batch: Pair) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return what is made and what there is of each domain; a side of the batch may have no images left."""
-    fake_b, fake_a = (
-        net(images).image if len(images) else images for net, images in ((nets.G, batch.a), (nets.F, batch.b))
-    )
-    return {"a2b": (fake_b, batch.b), "b2a": (fake_a, batch.a)}
-
-
 def _generator(settings: Settings, channels_in: int, channels_out: int) -> CamGenerator:
     size = (settings.crop_size, settings.crop_size) if settings.head == "full" else None
     return cam_generator(
@@ -134,11 +124,6 @@ def _discriminator(settings: Settings, channels: int) -> CamDiscriminator:
     return cam_discriminator(channels, base_width=s.discriminator_width, layers=s.discriminator_layers, init=s.drawn)
 
 
-def _held_out(prepared: i2i.data.Prepared) -> Iterable[Pair] | None:
-    batches = prepared.held_out()
-    return None if batches is None else distinct(batches)
-
-
 def _prepare(settings: Settings, run: RunSettings) -> i2i.data.Prepared:
     with torch.device("meta"):
         nets = make_nets(settings)
@@ -150,11 +135,3 @@ def _prepare(settings: Settings, run: RunSettings) -> i2i.data.Prepared:
         smallest={"blocks": nets.G.smallest, "discriminator_layers": nets.DA.smallest},
         windows=WINDOWS if settings.windows else (None, None),
     )
-
-
-def _with_formats(nets: Nets, prepared: i2i.data.Prepared) -> Nets:
-    """Note on the generators what their images are in files."""
-    a, b = prepared.formats()
-    nets.G.reads, nets.G.writes = a, b
-    nets.F.reads, nets.F.writes = b, a
-    return nets
