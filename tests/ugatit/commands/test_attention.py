@@ -231,7 +231,7 @@ def test_a_model_of_one_size(models: Path, tmp_path: Path, capsys: Any) -> None:
     assert attention(models / "full", *both, out=tmp_path / "none") == 2
     assert capsys.readouterr().err == (
         f"i2i: error: {tmp_path / 'large.png'} is 60x50, but this model was built for 24x16; use --fit, which brings "
-        "images to that size and results back\n"
+        "images to that size and results back; --skip-bad passes over such files\n"
     )
     assert not (tmp_path / "none").exists()
     assert attention(models / "full", *both, "--fit", out=tmp_path / "fit") == 0
@@ -371,3 +371,23 @@ def test_help_needs_no_torch() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "--judges" in shown
     assert shown.splitlines()[-1] == "False"
+
+
+def test_bad_files_are_passed_over_if_asked_for(models: Path, tmp_path: Path, capsys: Any) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (20, 20), "red").save(folder / "good.png")
+    whole = (folder / "good.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "none.png").write_bytes(b"nothing")
+    command = ["ugatit", "attention", str(models / "all" / "a2b"), str(folder), "--out", str(tmp_path / "maps")]
+    assert main(command) == 2
+    assert "--skip-bad passes over such files" in capsys.readouterr().err
+    assert not (tmp_path / "maps").exists()
+    assert main([*command, "--skip-bad"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("skipped") == 2
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["attention.json", "good.png"]
+    (folder / "good.png").unlink()
+    assert main([*command, "--skip-bad"]) == 2
+    assert "none of the 2 images can be used" in capsys.readouterr().err

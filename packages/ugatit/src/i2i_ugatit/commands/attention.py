@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,9 @@ from i2i.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from i2i.fitting import Fitting
     from i2i_ugatit.findings import Found
+    from i2i_ugatit.viewers import Viewer
 
 _STRENGTH = 0.5
 _NOTES = "attention.json"
@@ -29,6 +33,7 @@ def attention(
     strength: float | None = None,
     raw: bool = False,
     fit: bool = False,
+    skip_bad: bool = False,
     device: str = "auto",
 ) -> None:
     """Show where a model looks: its class activation maps, laid over the images.
@@ -43,35 +48,64 @@ def attention(
         raw: write the maps themselves, in 16 bits of grey from lowest to highest, instead of laying them over the
             images.
         fit: resize each image to the only size that the model accepts, and the map back to that of the image.
+        skip_bad: pass over files that are no images, cannot be read or are too small, instead of stopping.
         device: auto, cpu, cuda, cuda:N, xpu or mps.
     """
     _check(images, out, strength, raw)
     jobs = _jobs(images, out)
-    from i2i.data import header_size
     from i2i.devices import usable_device
     from i2i.fitting import fitting
-    from i2i_ugatit.findings import look_at
-    from i2i_ugatit.viewers import check_size, load_viewers
+    from i2i_ugatit.viewers import load_viewers
 
     viewers = load_viewers(model, direction, judge=judges, device=usable_device(device))
     sizes = fitting(viewers[0].net, fit=fit)
     taken = {source.resolve() for source in jobs}
     if not viewers[0].judges:  # the maps of judges have further names, which are known when there are maps
         _check_free(jobs.values(), taken)
-    for source in jobs:
-        check_size(source, header_size(source), sizes, viewers)
     rows: list[dict[str, Any]] = []
-    for source, target in jobs.items():
-        image, found = look_at(source, sizes, viewers)
-        maps = dict(zip(_places(target, found, taken), found, strict=True))
+    for source, image, found in _looks(jobs, sizes, viewers, skip_bad=skip_bad):
+        maps = dict(zip(_places(jobs[source], found, taken), found, strict=True))
         for path, each in maps.items():
             _write(image, each.heatmap, path, strength, raw=raw)
         noted = {path.relative_to(out).as_posix(): each.as_json() for path, each in maps.items()}
         rows.append({"image": str(source), "size": [image.shape[3], image.shape[2]], "maps": noted})
         print(f"{source}: {'; '.join(map(str, found))}", flush=True)
+    if not rows:
+        raise DataError(f"none of the {len(jobs)} images can be used; name others")
     _note(out, {"model": model, "images": rows})
     count = sum(len(row["maps"]) for row in rows)
     print(f"{count} map{'s' * (count != 1)} of {len(rows)} image{'s' * (len(rows) != 1)}: {out}")
+
+
+def _looks(
+    jobs: Iterable[Path], sizes: Fitting, viewers: Sequence[Viewer], *, skip_bad: bool
+) -> Iterator[tuple[Path, Tensor, list[Found]]]:
+    """Let the viewers look at one image after the other, once it is known that all of them can be used."""
+    from i2i.data import header_size
+    from i2i_ugatit.findings import look_at
+    from i2i_ugatit.viewers import check_size
+
+    usable: list[Path] = []
+    for source in jobs:
+        with _passing(skip_bad):
+            check_size(source, header_size(source), sizes, viewers)
+            usable.append(source)
+    for source in usable:
+        seen: list[tuple[Tensor, list[Found]]] = []
+        with _passing(skip_bad):
+            seen.append(look_at(source, sizes, viewers))
+        yield from ((source, image, found) for image, found in seen)
+
+
+@contextmanager
+def _passing(skip_bad: bool) -> Iterator[None]:
+    """Pass over a bad file and say so, or say how it could be passed over."""
+    try:
+        yield
+    except DataError as error:
+        if not skip_bad:
+            raise DataError(f"{error}; --skip-bad passes over such files") from error
+        print(f"i2i: skipped: {error}", file=sys.stderr)
 
 
 def _check(images: Sequence[Path], out: Path, strength: float | None, raw: bool) -> None:
