@@ -8,6 +8,7 @@ import os
 # and for nets this small a second thread only waits.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ import pytest
 from i2i import registry
 
 Install = Callable[..., Path]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts what runs in the background so, and Python then sets no handler of its own.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

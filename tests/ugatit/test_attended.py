@@ -156,3 +156,5 @@ def test_scales_and_layers_must_go_together() -> None:
         attended_discriminator(judge, at=DEEPEST, channels=(16,))
     with pytest.raises(SettingsError, match="for each scale"):
         attended_discriminator(judge, at=(DEEPEST[0], DEEPEST[0]), channels=(16, 16))
+    with pytest.raises(SettingsError, match="for each scale"):
+        attended_discriminator(judge, at=DEEPEST[0], channels=16)  # type: ignore[arg-type]

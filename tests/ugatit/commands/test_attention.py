@@ -285,6 +285,7 @@ def test_no_image_is_written_over(models: Path, tmp_path: Path, capsys: Any) -> 
         (["MODELS/all", "small.png", "--strength", "1.5"], "--strength (=1.5) must lie between 0 and 1"),
         (["MODELS/all", "small.png", "--strength", "nan"], "--strength (=nan) must lie between 0 and 1"),
         (["MODELS/all", "small.png", "--strength", "0.5", "--raw"], "--strength (=0.5) is for maps laid over images"),
+        (["MODELS/all", "small.png", "--out", "map.png"], "--out map.png is named like an image; name a folder"),
         (["MODELS/all", "small.png", "--out", "small.png"], "--out small.png is a file; name a folder"),
         (["MODELS/all", "small.png", "--device", "cuda:99"], "device (=cuda:99) cannot be used here"),
     ],

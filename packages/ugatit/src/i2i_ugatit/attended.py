@@ -140,7 +140,7 @@ def attended_discriminator(net: nn.Module, *, at: tuple[str, ...], channels: tup
         >>> [tuple(logits.shape) for logits in net(torch.zeros(1, 3, 16, 16)).extras["cam_logits"]]
         [(1, 2)]
     """
-    if len(set(at)) != len(channels) or not at:
+    if isinstance(at, str) or not isinstance(channels, Sequence) or len(set(at)) != len(channels) or not at:
         raise SettingsError(
             f"at (={at}) must name a layer of its own, and channels (={channels}) a number, for each scale"
         )

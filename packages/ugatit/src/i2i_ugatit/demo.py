@@ -181,7 +181,7 @@ def _report(out: Path, classifier: Mapping[str, float], found: Mapping[str, Figu
 
 
 def _say_how_to_go_on(out: Path) -> None:
-    print("No pixels are compared: the place of a new disc is free, and fine detail is lost in so short a training.")
+    print("No pixels are compared: a new disc may lie anywhere, and much else is lost in so short a training.")
     print(f"See {out / 'demo.png'}.")
     command = sys.argv[0] if Path(sys.argv[0]).name == "i2i" else "i2i"
     inputs = out / "data" / "testA"

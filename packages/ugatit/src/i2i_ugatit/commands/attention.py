@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _STRENGTH = 0.5
 _NOTES = "attention.json"
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def attention(
@@ -113,6 +114,8 @@ def _check(images: Sequence[Path], out: Path, strength: float | None, raw: bool)
         raise SettingsError("which images? i2i ugatit attention MODEL IMAGE_OR_FOLDER... --out DIR")
     if out.exists() and not out.is_dir():
         raise SettingsError(f"--out {out} is a file; name a folder for the results")
+    if out.suffix.lower() in _PICTURES and not out.exists():
+        raise SettingsError(f"--out {out} is named like an image; name a folder for the results")
     if strength is not None and not 0 <= strength <= 1:
         raise SettingsError(f"--strength (={strength:g}) must lie between 0 and 1")
     if strength is not None and raw:
