@@ -12,7 +12,7 @@ from torch import nn
 
 import i2i
 from i2i.convert import convert_files, convolutions, filled, has_batch_norm, weights_of, with_statistics
-from i2i.errors import ModelError, PluginError, SettingsError
+from i2i.errors import ModelError, PluginError, RunError, SettingsError
 
 PLUGIN = """
 import i2i
@@ -200,6 +200,15 @@ class TestConvertFiles:
         found = convert_files("old", files(tmp_path, a=weights(1), b=weights(2)), tmp_path / "models")
         assert [model.folder for model in found] == [tmp_path / "models" / "a", tmp_path / "models" / "b"]
         assert [len(i2i.load(model.folder).bias) for model in found] == [1, 2]  # type: ignore[arg-type]
+
+    def test_models_that_a_run_has_trained_are_not_replaced(self, tmp_path):
+        run = tmp_path / "run"
+        (run / "model").mkdir(parents=True)
+        (run / "settings.toml").touch()
+        for out in (run / "model", run / "model" / "a2b", run / "other"):
+            with pytest.raises(RunError, match="a run, whose own models would be lost; choose another --out"):
+                convert_files("old", files(tmp_path, a=weights(3)), out)
+        assert list((run / "model").iterdir()) == []
 
     def test_one_file_may_hold_several(self, tmp_path):
         both = {"first": weights(2, 1.0), "second": weights(2, 2.0)}

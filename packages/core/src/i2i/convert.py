@@ -82,7 +82,7 @@ def convert_files(
         ModelError: a file (or folder) cannot be read or is something else, two files hold models of one key, or ``out``
             holds something that is no model.
         SettingsError: no files, or an option that this converter does not have or that does not fit.
-        RunError: a model cannot be written.
+        RunError: a model cannot be written, or would take the place of one that a run has trained.
     """
     entry = converter(name)
     _check_options(entry, options or {})
@@ -98,7 +98,15 @@ def convert_files(
         read = [(path, _converted(convert, path, folder=entry.folders)) for path in paths]
         found = [_Found((path,), key, net) for path, models in read for key, net in models.items()]
     folders = [Path(out)] if len(found) == 1 else _folders(found, Path(out))
+    for folder in folders:
+        _check_in_no_run(folder)
     return [Converted(each.sources, each.net, _saved(each.net, to)) for each, to in zip(found, folders, strict=True)]
+
+
+def _check_in_no_run(folder: Path) -> None:
+    run = next((above for above in folder.absolute().parents if (above / "settings.toml").is_file()), None)
+    if run is not None:
+        raise RunError(f"{folder} lies in {run}, a run, whose own models would be lost; choose another --out")
 
 
 def _check_options(entry: ConverterEntry, options: Mapping[str, Any]) -> None:

@@ -140,11 +140,15 @@ def attended_discriminator(net: nn.Module, *, at: tuple[str, ...], channels: tup
         >>> [tuple(logits.shape) for logits in net(torch.zeros(1, 3, 16, 16)).extras["cam_logits"]]
         [(1, 2)]
     """
-    if isinstance(at, str) or not isinstance(channels, Sequence) or len(set(at)) != len(channels) or not at:
-        raise SettingsError(
-            f"at (={at}) must name a layer of its own, and channels (={channels}) a number, for each scale"
-        )
+    _check_scales(at, channels)
     return AttendedNet(net, at, [cam_head(count, slope=0.2, spectral=True) for count in channels])
+
+
+def _check_scales(at: Any, channels: Any) -> None:
+    sequences = not isinstance(at, str) and all(isinstance(each, Sequence) for each in (at, channels))
+    if not sequences or not at or len(set(at)) != len(channels):
+        raise SettingsError(f"at (={at}) must name a layer of its own, and channels (={channels}) a number, for each "
+                            "scale")  # fmt: skip
 
 
 def _layer(net: nn.Module, name: str) -> nn.Module:
