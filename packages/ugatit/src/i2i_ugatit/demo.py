@@ -172,6 +172,8 @@ def _introduce(out: Path, seed: int, settings: Settings) -> None:
 
 def _report(out: Path, classifier: Mapping[str, float], found: Mapping[str, Figures]) -> None:
     print("\n" + "\n".join(table(found)))
+    reached = sum(goal.met(found) for goal in GOALS)
+    print(f"\n{reached} of {len(GOALS)} goals are reached.")
     print(
         f"\n'Taken for B' by a classifier of its own, trained on real crops: it takes {classifier['a']:.2f} of the "
         f"held-out A for B and {classifier['b']:.2f} of B."
