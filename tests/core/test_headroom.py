@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import attrs
 import pytest
 import torch
 
 from i2i import shortage
-from i2i.headroom import Planned, memory_line
+from i2i.headroom import Planned, disk_line, memory_line
 from i2i.memory import estimate
 from i2i.policy import Policy
 from i2i.registry import recipe
@@ -116,6 +118,29 @@ def test_a_run_that_fits(planned, free):
     assert line.startswith(
         f"memory: about {mib:.1f} MiB (states 0.0 MiB, activations {mib:.1f} MiB); 64.0 GiB free on cpu"
     )
+
+
+def test_a_disk_that_checkpoints_would_fill(planned, monkeypatch, tmp_path):
+    """Weights and two moments of Adam, three checkpoints and the one that is being written."""
+    plan = planned()
+    weights = sum(4 * parameter.numel() for parameter in plan.recipe.nets().G.parameters())
+    each = 3 * weights
+
+    def disk(free):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+        return disk_line(plan, tmp_path / "runs" / "new")
+
+    assert plan.needed.weights + plan.needed.states == pytest.approx(each, abs=200)  # counters of steps
+    assert disk(100 * each) is None
+    assert disk(8 * each) == (
+        f"disk: checkpoints take {each / 2**20:.1f} MiB each, 3 are kept (--keep-last): up to {4 * each / 2**20:.1f} "
+        f"MiB, of {8 * each / 2**20:.1f} MiB free"
+    )
+    assert ", but 0.0 MiB free" in disk(2 * each)
+
+
+def test_what_cannot_be_counted_has_no_line_on_the_disk(planned, tmp_path):
+    assert disk_line(planned(step_reads=True), tmp_path) is None
 
 
 def test_unknown_free_memory(planned, monkeypatch, tmp_path):

@@ -36,7 +36,8 @@ Folder = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run takes is counted in the tests of the core; here it would take most of the time."""
-    monkeypatch.setattr("i2i.training.memory_line", lambda *_: None)
+    monkeypatch.setattr("i2i.training.memory_line", lambda *_: "")
+    monkeypatch.setattr("i2i.training.disk_line", lambda *_: None)
 
 
 def eval_nets() -> Nets:

@@ -317,7 +317,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     )
     run = RunSettings(data=root / "data", out=root / "run", device="cpu", sample_every=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("i2i.training.memory_line", lambda planned: "")  # counting takes longer than the training
+        patch.setattr("i2i.training.memory_line", lambda *_: "")  # counting takes longer than the training
+        patch.setattr("i2i.training.disk_line", lambda *_: None)
         return root / "run", train("ugatit", settings, run)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import attrs
@@ -21,6 +23,7 @@ from i2i.tree import leaves, tree_map
 
 # Kernels need room to work in and allocators lose some, up to a third was seen: this share of what is free is used.
 _USABLE = 0.75
+_MUCH = 0.1  # of the free disk: less is not worth a line
 
 
 class Change(NamedTuple):
@@ -57,6 +60,11 @@ class Planned:
     def batch(self) -> Any:
         """A batch of the shapes of training."""
         return _training_batch(self.recipe, self.settings)
+
+    @functools.cached_property
+    def needed(self) -> Estimate:
+        """Count the memory of the run as it is."""
+        return estimate(self.recipe.step, self.nets, self.batch, self.policy)
 
     def count(self, change: Change) -> Estimate:
         """Count the memory of the run with other settings."""
@@ -101,9 +109,33 @@ def memory_line(planned: Planned) -> str:
         return _line(planned)
 
 
+def disk_line(planned: Planned, out: Path) -> str | None:
+    """Return a line on what checkpoints will take, where that is more than a tenth of what is free; else None.
+
+    Args:
+        planned: the run.
+        out: its folder, or where that will be.
+    """
+    try:
+        with undrawn(planned.device):
+            needed = planned.needed
+        free = shutil.disk_usage(next(above for above in (out, *out.absolute().parents) if above.exists())).free
+    except Exception:  # as for memory: nothing that goes wrong here stops a run
+        return None
+    each, kept = needed.weights + needed.states + needed.average, planned.run.keep_last
+    most = (kept + 1) * each  # one is written before the oldest is removed
+    if most < _MUCH * free:
+        return None
+    held_against = "but" if most > free else "of"
+    return (
+        f"disk: checkpoints take {binary_size(each)} each, {kept} are kept (--keep-last): up to {binary_size(most)}, "
+        f"{held_against} {binary_size(free)} free"
+    )
+
+
 def _line(planned: Planned) -> str:
     try:
-        needed = estimate(planned.recipe.step, planned.nets, planned.batch, planned.policy)
+        needed = planned.needed
     except Exception as error:  # a step may do anything that needs values, which there are none here
         return f"memory: could not be estimated ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
     free = free_memory(planned.device)

@@ -18,7 +18,7 @@ from i2i.devices import usable_device
 from i2i.engine import Run, fit, locked
 from i2i.entries import RecipeEntry
 from i2i.errors import DataError, RunError, SettingsError
-from i2i.headroom import Planned, memory_line
+from i2i.headroom import Planned, disk_line, memory_line
 from i2i.net import place
 from i2i.observers import Checkpoints, JsonLines, Progress, Samples, TensorBoard
 from i2i.policy import Policy, Precision, best_precision
@@ -67,7 +67,10 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
             print(f"{out} is already at {trained} of {trained} batches{more}", flush=True)
         else:
             print(f"training {name} on {device} in {chosen}: {out}", flush=True)
-            print(memory_line(Planned(entry, settings, run, built, nets, policy, device)), flush=True)
+            planned = Planned(entry, settings, run, built, nets, policy, device)
+            print(memory_line(planned), flush=True)
+            if line := disk_line(planned, out):
+                print(line, flush=True)
         try:
             ended = fit(
                 built.step,
