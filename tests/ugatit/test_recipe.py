@@ -108,10 +108,9 @@ def test_windows_enlarge_b_more_than_a_and_mirror_nothing(tmp_path: Path) -> Non
             Image.fromarray(ramp).save(tmp_path / domain / f"{index}.png")
     settings = attrs.evolve(TINY, preset="article", crop_size=32)
     batches = list(build(settings, RunSettings(data=tmp_path)).data())
-    middle = slice(12, 20)  # where no window reaches beyond the ramp
-    slopes = [torch.cat([x[k][..., 20] - x[k][..., 12] for x in batches]).mean((1, 2)) for k in (0, 1)]
-    whole = 2 * 8 / 32  # of the range, in eight of 32 pixels
-    assert middle.stop - middle.start == 8
+    left, right = 12, 20  # between them no window reaches beyond the ramp
+    slopes = [torch.cat([x[k][..., right] - x[k][..., left] for x in batches]).mean((1, 2)) for k in (0, 1)]
+    whole = 2 * (right - left) / 32  # of the range from -1 to 1, which 32 pixels cover
     assert all(bool((slope > 0).all()) for slope in slopes)
     assert 0.85 * whole < slopes[0].min() < slopes[0].max() <= 1.02 * whole
     assert 0.65 * whole < slopes[1].min() < 0.85 * whole
