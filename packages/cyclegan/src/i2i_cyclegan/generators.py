@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import CompositionError, SettingsError
-from i2i.layers import NORMS, Norm, at_least, check_image, norm_layer, one_of, sequence
+from i2i.errors import SettingsError
+from i2i.layers import NORMS, Norm, at_least, check_image, check_no_condition, norm_layer, one_of, sequence
 from i2i.parts import Example, part
 from i2i.pixels import PixelFormat
 from i2i.values import Translation
@@ -53,10 +53,7 @@ class ImageGenerator(nn.Module):
             DataError: the image has other channels, or a size that the network cannot make again.
             CompositionError: a condition is given.
         """
-        if condition is not None:
-            raise CompositionError(
-                "this generator takes no condition; join it to the image along the channels and raise in_channels"
-            )
+        check_no_condition(condition)
         check_image(image, self.in_channels, multiple=self.multiple, smallest=self.smallest)
         return Translation(self.model(image))
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i.errors import CompositionError, DataError, SettingsError
-from i2i.layers import ResizedConv2d, at_least, check_image, one_of, recomputed, sequence
+from i2i.errors import DataError, SettingsError
+from i2i.layers import ResizedConv2d, at_least, check_image, check_no_condition, one_of, recomputed, sequence
 from i2i.parts import Example, part
 from i2i.pixels import PixelFormat
 from i2i.values import Translation
@@ -124,10 +124,7 @@ class CamGenerator(nn.Module):
             DataError: the image has other channels, or a size that the network cannot make again.
             CompositionError: a condition is given.
         """
-        if condition is not None:
-            raise CompositionError(
-                "this generator takes no condition; join it to the image along the channels and raise in_channels"
-            )
+        check_no_condition(condition)
         check_image(image, self.in_channels, multiple=_MULTIPLE, smallest=_SMALLEST)
         self._check_size(image)
         attended = self.cam(self.encoder(image))

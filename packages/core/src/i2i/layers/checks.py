@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from i2i.errors import DataError, SettingsError
+from i2i.errors import CompositionError, DataError, SettingsError
 
 
 def at_least(name: str, value: int, minimum: int, maximum: int | None = None) -> None:
@@ -70,3 +70,15 @@ def check_image(image: Tensor, channels: int, *, multiple: int = 1, smallest: in
         if size % multiple:
             below = size - size % multiple
             raise DataError(f"{name} (={size}) must be a multiple of {multiple}; use {below} or {below + multiple}")
+
+
+def check_no_condition(condition: Tensor | None) -> None:
+    """Refuse a condition, in a generator that takes none.
+
+    Raises:
+        CompositionError: there is one; says where it belongs.
+    """
+    if condition is not None:
+        raise CompositionError(
+            "this generator takes no condition; join it to the image along the channels and raise in_channels"
+        )
