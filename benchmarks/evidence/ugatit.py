@@ -137,7 +137,9 @@ def done() -> dict[tuple[str, int], dict[str, Any]]:
     path = RESULTS / f"{NAME}.json"
     before = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     runs = before.get("runs", []) if before.get("steps") == BASE.steps else []
-    return {(one["row"], one["seed"]): one for one in runs}
+    return {
+        (one["row"], one["seed"]): one for one in runs if one["row"] != LONG or before.get("long_steps") == LONG_RUN
+    }
 
 
 def run(settings: Settings, row: Row | None, seed: int, data: Path) -> tuple[Translators, float]:
