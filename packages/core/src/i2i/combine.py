@@ -154,8 +154,12 @@ def every(n: int, step: Step[N, B]) -> Step[N, B]:
 
     def update(nets: N, state: State, batch: B, turn: Turn) -> tuple[State, Metrics]:
         inner, metrics = state
-        if turn.now % n == 0:
-            inner, metrics = step.update(nets, inner, batch, turn)
+        due = turn.now % n == 0
+        turn.only_while(lambda now: (now % n == 0) == due)
+        if due:
+            inner, found = step.update(nets, inner, batch, turn)
+            # In place, so that graphs of other batches see them.
+            metrics = {k: metrics[k].copy_(v) for k, v in found.items()} if metrics else dict(found)
         return (inner, metrics), metrics
 
     return step._replace(init=init, update=update)

@@ -17,6 +17,7 @@ from torch import Tensor
 from i2i.average import Average
 from i2i.checkpoint import latest, load_checkpoint, restore_rng, rng_state, save_checkpoint, snapshot
 from i2i.errors import CompositionError, DataError, ModelError, RunError, SettingsError
+from i2i.graphs import CudaRecorder, Graphs
 from i2i.guard import check_finite
 from i2i.net import place
 from i2i.observers import Checkpoints, with_state
@@ -24,7 +25,7 @@ from i2i.policy import Policy, Turn
 from i2i.protocols import Observer, Seen
 from i2i.shortage import IN_TRAINING, memory_suffices
 from i2i.signals import noted_signals
-from i2i.step import State, Step, check_trained, modules_of
+from i2i.step import Metrics, State, Step, check_trained, modules_of
 from i2i.tree import tree_map
 
 
@@ -124,6 +125,7 @@ class _Engine:
         self.stream = _endless(data)
         self.channels_last = policy.channels_last(device)
         self.given = nets
+        self.graphs = graphs_for(step, policy, device)
         self.batches = 0
         self.saved_at = -1
         self.average = Average(policy.average) if policy.average is not None else None
@@ -209,7 +211,7 @@ class _Engine:
                 self.keep(length)  # the run may have been killed between its last checkpoint and its models
             while self.batches < length:
                 batch = self.place(self.take(length))
-                self.state, metrics = self.step.update(self.nets, self.state, batch, Turn(self.policy, self.batches))
+                metrics = self.update(batch)
                 if self.average is not None:
                     self.average.follow(self.nets, self.step.trains(self.nets))
                     self.average.update()
@@ -227,6 +229,13 @@ class _Engine:
         self.save()
         check_finite(self.state)
         return Run(self.nets, self.used, self.state, self.batches)
+
+    def update(self, batch: Any) -> Metrics:
+        if self.graphs is not None:
+            self.state, metrics = self.graphs.update(self.nets, self.state, batch, self.batches)
+        else:
+            self.state, metrics = self.step.update(self.nets, self.state, batch, Turn(self.policy, self.batches))
+        return metrics
 
     def take(self, length: int) -> Any:
         """Return the next batch; where there is none, what was trained so far is kept."""
@@ -287,6 +296,16 @@ class _Engine:
             if isinstance(observer, Checkpoints):
                 observer.prune(self.out)
         return path
+
+
+def graphs_for(step: Step[Any, Any], policy: Policy, device: torch.device) -> Graphs | None:
+    """Return what runs updates from graphs, where the policy asks for that and the device has graphs."""
+    if not policy.graphed:
+        return None
+    if device.type != "cuda":
+        print(f"no graph: {device.type} has none; going on without", file=sys.stderr)
+        return None
+    return Graphs(step, policy, CudaRecorder(device))
 
 
 def best_device() -> torch.device:

@@ -14,6 +14,8 @@ from i2i.policy import Policy, Turn, to_device
 from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner
 from i2i.values import Translation
 
+_ALONE = Turn(Policy(), 0)
+
 
 def replayed(size: int, fields: Sequence[str], step: Step[N, B]) -> Step[N, B]:
     """Let ``step`` see remembered fakes instead of new ones in some fields of what is shared.
@@ -56,20 +58,22 @@ def replayed(size: int, fields: Sequence[str], step: Step[N, B]) -> Step[N, B]:
             raise CompositionError(
                 "replayed() shows other fakes than those that judge() has judged; judge in the loss instead"
             )
-        shared = _replace([turn.shared[index] for index in range(len(turn.shared))], fields, pool)
+        shared = _replace([turn.shared[index] for index in range(len(turn.shared))], fields, pool, turn)
         inner, metrics = step.update(nets, inner, batch, turn._replace(shared=shared))
         return (pool, inner), metrics
 
     return step._replace(init=init, update=update)
 
 
-def _replace(shared: Sequence[Any], fields: Sequence[str], pool: ImagePool) -> tuple[Any, ...]:
+def _replace(shared: Sequence[Any], fields: Sequence[str], pool: ImagePool, turn: Turn) -> tuple[Any, ...]:
     """Replace the fields in what is shared, a value per micro-batch."""
     named = [_by_name(value, fields) for value in shared]
     for field in fields:  # one after the other for the whole batch: the draws do not depend on how it is cut
         for values in named:
             new = values[field]
-            values[field] = Translation(pool(field, new.image)) if isinstance(new, Translation) else pool(field, new)
+            image = new.image if isinstance(new, Translation) else new
+            shown = pool(field, image, turn)
+            values[field] = Translation(shown) if isinstance(new, Translation) else shown
     pairs = zip(shared, named, strict=True)
     return tuple(type(value)(**values) if hasattr(value, "_fields") else values for value, values in pairs)
 
@@ -100,11 +104,21 @@ class ImagePool:
         self._draws.setstate(random.getstate())
         random.seed(random.getrandbits(64))
 
-    def __call__(self, field: str, images: Tensor) -> Tensor:
+    def __call__(self, field: str, images: Tensor, turn: Turn = _ALONE) -> Tensor:
         """Return the images to show ``(b, c, h, w)``, detached, and remember."""
         images = images.detach()
         if self._size == 0:
             return images
+        kept = self._place(field, images)
+        if isinstance(kept, list):
+            turn.no_graph("fakes of unequal sizes are remembered on the host")
+            return _exchange(kept, images, self._slots(kept, len(images)))
+        index = turn.static(lambda: torch.empty((4, len(images)), dtype=torch.int64, device=images.device))
+        turn.host(lambda _: kept.decide(self._slots(kept, len(images)), index))
+        return kept.exchange(images, index)
+
+    def _place(self, field: str, images: Tensor) -> _Ring | list[Tensor]:
+        """Return where images of a field are kept."""
         kept = self._kept.get(field)
         if kept is None:
             kept = self._kept[field] = _Ring(self._size, images)
@@ -112,8 +126,10 @@ class ImagePool:
             kept = self._kept[field] = kept.as_list()
         if isinstance(kept, _Ring):
             kept.images = kept.images.to(images)  # a checkpoint is read on the host, and may be of another precision
-        slots = [self._draw(min(len(kept) + i, self._size)) for i in range(len(images))]
-        return kept.exchange(images, slots) if isinstance(kept, _Ring) else _exchange(kept, images, slots)
+        return kept
+
+    def _slots(self, kept: _Ring | list[Tensor], count: int) -> list[int | None]:
+        return [self._draw(min(len(kept) + i, self._size)) for i in range(count)]
 
     def _draw(self, held: int) -> int | None:
         """Return the slot to exchange with (``held`` itself: a new slot), or None to pass by."""
@@ -152,8 +168,8 @@ class _Ring:
     def as_list(self) -> list[Tensor]:
         return list(self.images[: self._held].cpu().unbind())
 
-    def exchange(self, images: Tensor, slots: Sequence[int | None]) -> Tensor:
-        """Show and keep images as decided in ``slots``; three operations on the device, whatever was drawn.
+    def decide(self, slots: Sequence[int | None], index: Tensor) -> None:
+        """Write into ``index (4, b)`` which images are shown and kept by these ``slots``.
 
         A slot may be drawn twice in one batch: then the second image meets the first one, which is still new.
         """
@@ -169,7 +185,10 @@ class _Ring:
         keeper = {number: slot for slot, number in origin.items()}
         to = [keeper.get(number, self._size) for number in range(len(slots))]
         self._held = max([self._held, *(slot + 1 for slot in origin)])
-        index = to_device(torch.tensor([from_ring, from_new, to, is_old]), images.device)
+        index.copy_(to_device(torch.tensor([from_ring, from_new, to, is_old]), index.device))
+
+    def exchange(self, images: Tensor, index: Tensor) -> Tensor:
+        """Show and keep images as `decide` wrote; three operations on the device, whatever was drawn."""
         shape = (-1,) + (1,) * (images.ndim - 1)
         old_images, new_images = self.images.index_select(0, index[0]), images.index_select(0, index[1])
         shown = torch.where(index[3].bool().view(shape), old_images, new_images)

@@ -38,6 +38,8 @@ class Optimizing:
         # The kernels of other devices read the rate as float32; on the CPU float64 keeps it exact.
         self._lr = Dial(lr, torch.float64 if first.device.type == "cpu" else torch.float32, first.device)
         form = _form(factory, first)
+        if policy.graphed and first.is_cuda and "capturable" in inspect.signature(factory).parameters:
+            form["capturable"] = True
         self._tensor_lr = any(form.values())
         self._optimizer = factory(parameters, lr=self._lr.tensor if self._tensor_lr else self._lr.values[0], **form)
         self._scaler: torch.amp.GradScaler | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import attrs
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from i2i.errors import SettingsError
 from i2i.protocols import Schedule
+from i2i.recording import Recording
 
+T = TypeVar("T")
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PLAIN = nullcontext()
@@ -44,16 +46,19 @@ class Policy:
         accumulate: each batch is cut into this many equal micro-batches, whose gradients are averaged.
         average: decay per batch of the exponential moving average of what is trained; None for no average.
         guarded: note the first batch at which a term or gradient is not finite, and stop when it is read.
+        graphed: on CUDA, capture the whole update in a graph after a few batches, and replay it: no time is lost
+            between kernels. Where that is not possible the reason is said, and updates run as usual.
 
     Example:
         >>> Policy(precision="bf16", average=0.999)
-        Policy(precision='bf16', accumulate=1, average=0.999, guarded=True)
+        Policy(precision='bf16', accumulate=1, average=0.999, guarded=True, graphed=False)
     """
 
     precision: Precision = attrs.field(default="fp32", validator=_check_precision)
     accumulate: int = attrs.field(default=1, validator=_check_accumulate)
     average: float | None = attrs.field(default=None, validator=_check_average)
     guarded: bool = True
+    graphed: bool = False
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Return the context in which nets and losses run: autocast for bf16 and fp16, nothing otherwise."""
@@ -73,11 +78,35 @@ class Turn(NamedTuple):
         policy: how it is computed.
         now: batches since the run (or the stage) began.
         shared: what an enclosing ``alternate`` shares, one value per micro-batch; None where nothing is shared.
+        recording: of an update that is to become a graph; else None. Steps of your own need it only if they do work on
+            the host, or go other ways at other batches: by the methods of this class.
     """
 
     policy: Policy
     now: int
     shared: Any = None
+    recording: Recording | None = None
+
+    def host(self, action: Callable[[int], None]) -> None:
+        """Do ``action(now)`` on the host: fill a tensor in place, draw. It is done before each replay of a graph, too."""
+        if self.recording is None:
+            action(self.now)
+        else:
+            self.recording.host(action, self.now)
+
+    def static(self, make: Callable[[], T]) -> T:
+        """Return what ``make()`` makes; in a graph the same one for good, such as a tensor that ``host`` fills."""
+        return make() if self.recording is None else self.recording.static(make)
+
+    def only_while(self, holds: Callable[[int], bool]) -> None:
+        """Say that the update goes this way only at batches for which ``holds(now)`` is true."""
+        if self.recording is not None:
+            self.recording.only_while(holds, self.now)
+
+    def no_graph(self, why: str) -> None:
+        """Say that the update cannot become a graph."""
+        if self.recording is not None:
+            self.recording.refuse(why)
 
 
 def best_precision(device: torch.device) -> Precision:

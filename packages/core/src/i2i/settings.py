@@ -103,6 +103,8 @@ class RunSettings:
     """Decay per batch of a moving average of the weights, which is then what is saved for use; for example 0.999."""
     guarded: bool = True
     """Stop with a clear error when a loss or a gradient is no longer finite."""
+    graphed: bool = False
+    """On a CUDA device, replay each update as one graph: faster where the nets are small; needs more memory."""
     workers: int = attrs.field(default=0, validator=between(0, 256))
     """Processes that read images; 0 reads in the training process. Does not change the run."""
     skip_bad: bool = False

@@ -80,8 +80,10 @@ def staged(grow: Callable[[int, tuple[Any, ...]], Stage], lengths: Sequence[int]
         return growing
 
     def update(nets: Any, state: _Growing, batch: Any, turn: Turn) -> tuple[_Growing, Metrics]:
+        number = state.number
         while state.is_over(turn.now):
             state.advance()
+        turn.only_while(lambda now: state.number == number and not state.is_over(now))
         return state, state.update(batch, turn)
 
     return Step(trains, init, update, lambda nets, state: state.nets(), sum(lengths))

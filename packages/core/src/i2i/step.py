@@ -99,7 +99,7 @@ def player(
     def update(nets: N, state: Moving, batch: Any, turn: Turn) -> tuple[Moving, Metrics]:
         if not state.checked:
             _check_arguments(arguments, shares=turn.shared is not None)
-        state.begin(turn.now)
+        state.begin(turn)
         parts = split(batch, turn.policy.accumulate)
         each: list[list[Tensor]] = []
         for index, part in enumerate(parts):
@@ -185,13 +185,17 @@ class Moving:
         self.guard = Guard(self.names, first.device, gradients=policy.precision != "fp16") if policy.guarded else None
         self.checked = False
 
-    def begin(self, now: int) -> None:
+    def begin(self, turn: Turn) -> None:
+        turn.host(self.dial)
+        for parameter in self.own:
+            parameter.grad = None
+
+    def dial(self, now: int) -> None:
+        """Fill in what changes from batch to batch."""
         self.weights.turn(now)
         self.optimizing.turn(now)
         if self.guard is not None:
             self.guard.begin(now)
-        for parameter in self.own:
-            parameter.grad = None
 
     def descend(self, terms: Mapping[str, Tensor], count: int, cut: Cut | None) -> list[Tensor]:
         """Backward through the weighted sum; returns the unweighted terms, detached.

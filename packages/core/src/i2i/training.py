@@ -50,7 +50,13 @@ def train(name: str, settings: Any, run: RunSettings) -> Run:
     out = _out(entry, settings, run)
     device = usable_device(run.device)
     precision: Precision = best_precision(device) if run.precision == "auto" else run.precision
-    policy = Policy(precision=precision, accumulate=run.accumulate, average=run.average, guarded=run.guarded)
+    policy = Policy(
+        precision=precision,
+        accumulate=run.accumulate,
+        average=run.average,
+        guarded=run.guarded,
+        graphed=run.graphed,
+    )
     built = entry.build(settings, run)
     _seed(run.seed)
     nets, data = built.nets(), built.data()
