@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 HEAD = ("what", "how", "ms", "lower quartile", "median", "noise", "of the peak", "memory", "launches", "losses")
-GROUPS = {"step": "", "graph": ", one CUDA graph", "generation": ", generation"}
+GROUPS = {"step": "", "generation": ", generation"}
 
 
 def rows(found: Mapping[str, Any]) -> list[Sequence[object]]:
@@ -31,7 +31,7 @@ def _row(row: Mapping[str, Any], peaks: Mapping[str, float], apart: Mapping[Any,
         f"{row['aa_q1']} to {row['aa_q3']}" if "aa_q1" in row else "",
         _share(row, peaks),
         f"{row['memory_gb']} GB" if row.get("memory_gb") else "",
-        row.get("launches", "") if row["group"] != "graph" else "",
+        row.get("launches", "") if "graph" not in row["variant"] else "",
         f"{max(losses['mean'].values()):.1%}" if losses else "",
     ]
 

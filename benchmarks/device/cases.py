@@ -19,7 +19,7 @@ from benchmarks.reference.cyclegan import CycleGAN
 from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
 from benchmarks.reference.ugatit import Step as AuthorsUGATIT
 from i2i.engine import _Engine, backend_flags
-from i2i.policy import Policy, Precision, Turn
+from i2i.policy import Policy, Precision
 from i2i.step import Step
 from i2i.tree import tree_map
 from i2i.values import Pair
@@ -61,6 +61,7 @@ class Variant(NamedTuple):
         tuned: ``torch.backends.cudnn.benchmark``.
         recompute: layers are computed again for the backward pass.
         guarded: as of the policy.
+        graphed: likewise.
         changes: further settings of the method.
     """
 
@@ -69,12 +70,14 @@ class Variant(NamedTuple):
     tuned: bool = False
     recompute: bool = False
     guarded: bool = True
+    graphed: bool = False
     changes: Mapping[str, Any] = {}
 
     @property
     def policy(self) -> Laid:
         chosen = Policy(precision=self.precision).channels_last(torch.device("cuda"))
-        return Laid(self.precision, guarded=self.guarded, last=chosen if self.last is None else self.last)
+        last = chosen if self.last is None else self.last
+        return Laid(self.precision, guarded=self.guarded, graphed=self.graphed, last=last)
 
     def flags(self, device: torch.device) -> AbstractContextManager[None]:
         """Return the context in which it runs."""
@@ -94,17 +97,6 @@ def flags(device: torch.device, policy: Policy | None = None, *, tuned: bool = F
                 yield
     finally:
         torch.backends.cudnn.benchmark = before
-
-
-@contextmanager
-def capturable() -> Iterator[None]:
-    """Let Adam be built such that a graph can hold its steps."""
-    plain = torch.optim.Adam
-    torch.optim.Adam = functools.partial(plain, fused=True, capturable=True)  # type: ignore[assignment,misc]
-    try:
-        yield
-    finally:
-        torch.optim.Adam = plain  # type: ignore[misc]
 
 
 class Case:
@@ -165,9 +157,10 @@ class Case:
         engine.begin(resume=False)
         placed = [engine.place(batch) for batch in self.batches]
 
+        engine.batches = now
+
         def run(number: int = 0) -> Losses:
-            engine.state, metrics = step.update(engine.nets, engine.state, placed[number], Turn(policy, now))
-            return metrics
+            return engine.update(placed[number])
 
         run.engine = engine  # type: ignore[attr-defined]
         return run

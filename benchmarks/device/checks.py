@@ -145,6 +145,28 @@ def unsynchronised(case: Case, variant: Variant) -> dict[str, Any]:
     return {"passed": all(bool(torch.isfinite(value)) for value in metrics.values())}
 
 
+def graphed(case: Case, variant: Variant, limit: float) -> dict[str, Any]:
+    """Compare the losses of a hundred updates from a graph with those without, from the same weights and draws.
+
+    The noise of two replays must differ. On the CPU, which has no graphs, both are the same.
+    """
+
+    def losses(of: Variant) -> Tensor:
+        work, found = case.ours(of), []
+        case.seed(2)
+        with work.flags():
+            for number in range(100 if case.meter.cuda else 8):
+                metrics = work.run(number % 2)  # the same two batches again and again
+                found.append(torch.stack([value.double() for value in metrics.values()]))
+        return torch.stack(found).cpu()
+
+    found, wanted = losses(variant._replace(graphed=True)), losses(variant)
+    apart = (found - wanted).abs().mean(0) / wanted.abs().mean(0).clamp_min(1e-12)
+    result = judged({str(index): rounded(value) for index, value in enumerate(apart)}, limit)
+    moving = len({tuple(row.tolist()) for row in found}) == len(found)
+    return {**result, "moving": moving, "passed": result["passed"] and moving}
+
+
 def parity(case: Scenes, variant: Variant, limit: float) -> dict[str, Any]:
     """Compare the losses of a step with the authors', from the same weights."""
     ours, theirs = case.ours(variant), case.reference

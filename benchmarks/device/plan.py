@@ -18,6 +18,8 @@ VARIANTS = {
     "tf32": Variant("tf32"),
     "bf16": Variant("bf16"),
     "bf16, channels first": Variant("bf16", last=False),
+    "tf32, one graph": Variant("tf32", graphed=True),
+    "bf16, one graph": Variant("bf16", graphed=True),
 }
 
 
@@ -54,7 +56,6 @@ def plan(meter: Meter, report: Report, *, smoke: bool) -> Iterator[Row]:
         if not large:
             yield tuned(cases, report, name, make, 2 * seconds)
     yield from generated(meter, cases, smoke)
-    yield from graphs(meter, cases, smoke)
     for name, make, seconds, large in steps(meter, smoke):
         if large:  # the search takes long there
             yield tuned(cases, report, name, make, 4 * seconds)
@@ -103,6 +104,9 @@ def correctness(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
             told = f"{variant.precision}, {'guarded' if variant.guarded else 'not guarded'}"
             measure = partial(cases.use, f"small {name}", make, checks.unsynchronised, variant)  # type: ignore[arg-type]
             yield Row("check", f"host never waits, {name}", told, 4, measure)
+        for precision, limit in (("fp32", 1e-3), ("bf16", 0.1)):
+            measure = partial(cases.use, f"small {name}", make, checks.graphed, Variant(precision), limit)  # type: ignore[arg-type]
+            yield Row("check", f"a graph computes the same, {name}", precision, 8, measure)
 
 
 def steps(meter: Meter, smoke: bool) -> Iterator[tuple[str, Callable[[], Case], float, bool]]:
@@ -148,23 +152,7 @@ def generated(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
     height, width = (32, 64) if smoke else (1024, 2048)
     make = partial(Scenes, meter, height, width, joint=True, small=smoke, perceptual=False)
     for key, variant in VARIANTS.items():
+        if variant.graphed:  # of updates only
+            continue
         measure = partial(cases.use, "generation", make, rows.generation, variant)
         yield Row("generation", "pix2pixHD 2048x1024", key, 5, measure)
-
-
-def graphs(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
-    """Yield trials of a whole step as one CUDA graph; CycleGAN without its pool, which is drawn from on the host."""
-    made = {name: make for name, make, _, _ in steps(meter, smoke)}
-    names = (
-        "SinGAN scale 4",
-        "U-GAT-IT light 256",
-        "CycleGAN 256, batch 1",
-        "pix2pixHD global 1024x512",
-        "SinGAN scale 7",
-        "SinGAN scale 8",
-    )
-    for name in names:
-        changes = {"pool_size": 0} if name.startswith("CycleGAN") else {}
-        for key in ("bf16", "tf32"):
-            measure = partial(cases.use, name, made[name], rows.graph_step, VARIANTS[key]._replace(changes=changes))
-            yield Row("graph", name, key, 12, measure)

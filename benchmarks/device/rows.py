@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.device.cases import Case, Scenes, Variant, capturable, flags
-from benchmarks.device.meter import WARM_UP, Meter, Work, rounded
+from benchmarks.device.cases import Case, Scenes, Variant, flags
+from benchmarks.device.meter import Meter, Work, rounded
 from i2i_pix2pixhd.scene import whole_scene
 
 # What the device can do.
@@ -64,7 +63,7 @@ def our_memory(case: Case, variant: Variant) -> dict[str, Any]:
 def details(meter: Meter, work: Work) -> dict[str, Any]:
     """Return memory, launches and operations; what one of them cannot find takes nothing from the others."""
     found: dict[str, Any] = {}
-    for measure in (meter.peak, meter.launches, meter.operations):
+    for measure in (meter.peak, meter.launches, meter.operations):  # a replay has no operations to be counted
         try:
             found |= measure(work)
         except Exception as error:
@@ -96,62 +95,6 @@ def quality(case: Case, variant: Variant) -> dict[str, Any]:
     told = {name: rounded(value) for name, value in zip(names, apart.mean(0) / size.mean(0), strict=True)}
     ends = {"first": rounded((apart / size)[0].max()), "last": rounded((apart / size)[-1].max())}
     return {"steps": len(case.batches), "finite": bool(np.isfinite(found).all()), **ends, "mean": told}
-
-
-# A whole step as one CUDA graph.
-
-
-def captured(meter: Meter, work: Work) -> tuple[Work, Mapping[str, Tensor]]:
-    """Return a replay of a step, and the losses that it writes; on the CPU the step itself."""
-    if not meter.cuda:
-        return work, work.run()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with work.flags(), torch.cuda.stream(side):
-        for _ in range(WARM_UP):
-            work.run()
-    torch.cuda.current_stream().wait_stream(side)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with work.flags(), torch.cuda.graph(graph):
-        losses = work.run()
-    return work._replace(run=lambda number=0: graph.replay(), flags=nullcontext), losses
-
-
-def graph_step(case: Case, variant: Variant) -> dict[str, Any]:
-    """A replay of our step against theirs; whether replays go on training, and what the losses come to."""
-    meter, theirs = case.meter, case.reference  # which is there before the memory of ours is counted
-    meter.clear()
-    before = meter.reserved()
-    with capturable():
-        work = case.ours(variant._replace(guarded=False))
-        meter.warm_up(work, 1)  # in it the optimisers of later stages are built
-    replay, losses = captured(meter, work)
-    meter.clear()
-    held = rounded((meter.reserved() - before) / 1e9)
-    seen = []
-    for _ in range(4):
-        replay.run()
-        meter.finish()
-        seen.append([float(value) for value in losses.values()])
-    found = meter.compare(theirs, replay) | meter.launches(replay)
-    return {
-        **found,
-        "held_gb": held,  # weights, optimisers and all that the graph needs
-        "replays_differ": len({tuple(values) for values in seen}) == len(seen),
-        "losses": dict(zip(losses, map(rounded, seen[-1]), strict=True)),
-        "losses_without_graph": without_graph(case, variant, 1 + (WARM_UP if meter.cuda else 1) + len(seen)),
-    }
-
-
-def without_graph(case: Case, variant: Variant, steps: int) -> dict[str, float]:
-    """Return the losses of the same weights after so many steps."""
-    case.meter.clear()
-    work = case.ours(variant._replace(guarded=False))
-    with work.flags():
-        for _ in range(steps):
-            metrics = work.run()
-    return {name: rounded(value) for name, value in metrics.items()}
 
 
 # Use.

@@ -81,7 +81,7 @@ def test_figures_of_a_gpu(tables, tmp_path, monkeypatch):
         row("step", "fastest, cudnn.benchmark", of="bf16", **timed, memory_gb=2.5, launches=300, tflop=2.0),
         row("quality", "bf16", mean={"g/adv": 0.001, "g/cycle": 0.0125}),
         row("memory", "bf16, recompute", ms_median=12.0, memory_gb=1.5),
-        row("graph", "bf16", "error", error="capture"),
+        row("step", "bf16, one graph", "error", error="capture"),
     ]
     machine = {"device": "NVIDIA H200", "torch": "2.11.0", "cuda": "13.0", "cudnn": 91900}
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
@@ -93,7 +93,7 @@ def test_figures_of_a_gpu(tables, tmp_path, monkeypatch):
         "| net | bf16 | 10.0 | 1.9 | 2.0 | 0.99 to 1.01 | 25% | 2.5 GB | 300 | 1.2% |",
         "| net | bf16, channels first | not measured |  |  |  |  |  |  |  |",
         "| net | bf16, cudnn.benchmark | 10.0 | 1.9 | 2.0 | 0.99 to 1.01 | 25% | 2.5 GB | 300 |  |",
-        "| net | bf16, one CUDA graph | failed |  |  |  |  |  |  |  |",
+        "| net | bf16, one graph | failed |  |  |  |  |  |  |  |",
     ]
     assert found[-1].startswith("Measured on NVIDIA H200 with torch 2.11.0, CUDA 13.0, cuDNN 91900.")
     assert found[-1].endswith("1 of 3 checks of what it computes were passed.")

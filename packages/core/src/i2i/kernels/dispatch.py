@@ -1,0 +1,59 @@
+"""Where the kernels run: on recent CUDA devices with Triton, for channels-last images in float32, bf16 and fp16."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from i2i.kernels.epilogue import Epilogue
+
+_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+_CAPABILITY = (8, 0)  # what Triton supports
+_LARGEST = 2**30  # numbers in an image: places in it are counted in 32 bits, its border included
+
+
+def usable(x: Tensor) -> bool:
+    """Tell whether the kernels take ``x (b, c, h, w)``; where they do not, torch's own operations do the work.
+
+    Nothing is read from the device. The first time on a device, a kernel is compiled there; if that fails (Triton needs
+    a C compiler), a warning says so, once.
+
+    Example:
+        >>> usable(torch.zeros(1, 8, 4, 4))  # on the CPU
+        False
+    """
+    return (
+        x.ndim == 4
+        and x.dtype in _TYPES
+        and 0 < x.shape[1:].numel() < _LARGEST
+        and len(x) > 0
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and runs(x)
+    )
+
+
+def runs(x: Tensor) -> bool:
+    """Tell whether Triton runs where ``x`` is."""
+    return x.is_cuda and not isinstance(x, FakeTensor) and _works(x.device)
+
+
+@functools.cache
+def _works(device: torch.device) -> bool:
+    if torch.cuda.get_device_capability(device) < _CAPABILITY:
+        return False
+    try:
+        from i2i.kernels import compiled
+    except ImportError:
+        return False
+    x = torch.zeros(1, 8, 2, 2, device=device).to(memory_format=torch.channels_last)
+    try:
+        with torch.cuda.device(device):
+            compiled.apply(x, compiled.instance_known(x, None, None, 1e-5), Epilogue())
+    except Exception as error:  # of Triton, of the C compiler, of the driver
+        warnings.warn(f"Triton does not work on {device}, so norms are computed by plain torch: {error}", stacklevel=2)
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""The slope of a norm with its activation, differentiable once more, on devices that have the kernels.
+
+The norm itself is that of the core: `i2i.kernels.fused` with `i2i.kernels.InstanceNorm`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from i2i.kernels import Epilogue, InstanceNorm, Normed, fused, gradients
+
+
+def norm_leaky(x: Tensor, weight: Tensor, bias: Tensor, *, leak: float, eps: float = 1e-5) -> Normed:
+    """Normalise each image by its own statistics, and put it through a leaky ReLU.
+
+    Args:
+        x: ``(b, c, h, w)``.
+        weight: ``(c,)``.
+        bias: ``(c,)``.
+        leak: the slope of the leaky ReLU for values below 0.
+        eps: added to the variance.
+
+    Returns:
+        The activations, and where kernels made them the table that `slope` needs: mean, scale, shift and inverse
+        standard deviation, ``(4, b, c)``, without a gradient.
+    """
+    return fused(InstanceNorm(eps), x, weight, bias, epilogue=Epilogue(negative_slope=leak))
+
+
+def slope(
+    gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor, known: Tensor | None, *, leak: float, eps: float = 1e-5
+) -> Tensor:
+    """Return how a sum changes with what was normalised: the gradient of `norm_leaky`, which has a gradient itself.
+
+    By kernels it can be differentiated once, and torch refuses more; else as often as is asked for.
+
+    Args:
+        gradient: how the sum changes with the activations, ``(b, c, h, w)``.
+        x: what was normalised; the last images of a batch will do.
+        weight: as of `norm_leaky`.
+        bias: likewise.
+        known: the table that it returned, ``[:, -b:]`` for the last images; None: use torch's own operations.
+        leak: as of `norm_leaky`.
+        eps: likewise.
+
+    Returns:
+        ``(b, c, h, w)``.
+
+    Example:
+        >>> x, one = torch.tensor([0.0, 1.0, 2.0, 3.0]).view(1, 1, 2, 2), torch.ones(1)
+        >>> slope(torch.ones(1, 1, 2, 2), x, one, one - 1, None, leak=1).abs().max() < 1e-6
+        tensor(True)
+    """
+    if known is not None:
+        made: Tensor = _Slope.apply(gradient, x, weight, bias, known, leak, eps)
+        return made
+    return plain_slope(gradient, x, weight, bias, leak=leak, eps=eps)
+
+
+def plain_slope(gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *, leak: float, eps: float) -> Tensor:
+    """Do by torch's own operations what `slope` does."""
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    weight, bias = weight[:, None, None], bias[:, None, None]
+    variance, mean = torch.var_mean(exact, (2, 3), correction=0, keepdim=True)
+    inverse = torch.rsqrt(variance + eps)
+    normed = (exact - mean) * inverse
+    g = torch.where(normed * weight + bias > 0, gradient, gradient * leak)
+    along = (g * normed).mean((2, 3), keepdim=True)
+    return (weight * inverse * (g - g.mean((2, 3), keepdim=True) - normed * along)).to(x.dtype)
+
+
+class _Slope(torch.autograd.Function):
+    """With x̂ = (x - mean) r and N pixels, it is P(g) = w r (g - mean(g) - x̂ mean(g x̂)), which is symmetric.
+
+    For v = dL/dP(g) that gives
+
+        dL/dg = P(v),  dL/dw = sum(v P(g)) / w,
+        dL/dx = -r / N (sum(v P(g)) x̂ + sum(g x̂) P(v) + sum(v x̂) P(g)).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor, bias: Tensor, known: Tensor, leak: float, eps: float
+    ) -> Tensor:
+        """Return the gradient with respect to ``x``."""
+        epilogue = Epilogue(negative_slope=leak)
+        found = gradients(InstanceNorm(eps), gradient, x, known, weight, bias, epilogue=epilogue)
+        assert found.x is not None  # for the type checker
+        ctx.leak = leak
+        ctx.save_for_backward(x, weight, known, found.steps, found.x)
+        return found.x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of ``gradient``, ``x`` and ``weight``."""
+        from i2i_singan import compiled
+
+        x, weight, known, steps, projected = ctx.saved_tensors
+        v = v.contiguous(memory_format=torch.channels_last)
+        with torch.cuda.device_of(x):
+            found = compiled.slope_gradients(v, x, projected, known, steps, weight, ctx.leak)
+        return *found, None, None, None, None
