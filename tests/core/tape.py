@@ -1,4 +1,4 @@
-"""A graph for the CPU: the operations of a function, recorded once and done again on the same tensors, without Python."""
+"""A graph for the CPU: the operations of a function, recorded once and then done again, without its Python."""
 
 from __future__ import annotations
 

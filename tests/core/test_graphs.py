@@ -79,7 +79,7 @@ def trained(
         else:
             state, metrics = graphs.update(current, state, batch, now)
         seen.append({name: value.item() for name, value in metrics.items()})
-    modules = [module for module in algebra.trains(algebra.nets(net, state))]
+    modules = list(algebra.trains(algebra.nets(net, state)))
     return seen, [p.detach().clone() for module in modules for p in module.parameters()]
 
 

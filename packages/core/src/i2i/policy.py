@@ -88,7 +88,7 @@ class Turn(NamedTuple):
     recording: Recording | None = None
 
     def host(self, action: Callable[[int], None]) -> None:
-        """Do ``action(now)`` on the host: fill a tensor in place, draw. It is done before each replay of a graph, too."""
+        """Do ``action(now)`` on the host, such as filling a tensor in place; before each replay of a graph, too."""
         if self.recording is None:
             action(self.now)
         else:
