@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from i2i.kernels import Epilogue, InstanceNorm, Normed, fused, gradients
+from i2i.kernels import Epilogue, InstanceNorm, Normed, fused, gradients, on_device_of
 
 
 def norm_leaky(x: Tensor, weight: Tensor, bias: Tensor, *, leak: float, eps: float = 1e-5) -> Normed:
@@ -102,6 +102,6 @@ class _Slope(torch.autograd.Function):
 
         x, weight, known, steps, projected = ctx.saved_tensors
         v = v.contiguous(memory_format=torch.channels_last)
-        with torch.cuda.device_of(x):
+        with on_device_of(x):
             found = compiled.slope_gradients(v, x, projected, known, steps, weight, ctx.leak)
         return *found, None, None, None, None

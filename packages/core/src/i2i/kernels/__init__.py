@@ -3,7 +3,7 @@
 Which of the two runs depends on the device, see `usable`. Nothing here needs Triton or a GPU to be imported.
 """
 
-from i2i.kernels.dispatch import usable
+from i2i.kernels.dispatch import on_device_of, usable
 from i2i.kernels.epilogue import Epilogue
 from i2i.kernels.norm import Gradients, InstanceNorm, Norm, Normed, fused, gradients, instance_norm, plain
 
@@ -16,6 +16,7 @@ __all__ = [
     "fused",
     "gradients",
     "instance_norm",
+    "on_device_of",
     "plain",
     "usable",
 ]

@@ -4,9 +4,8 @@ As in `i2i.kernels.moments`, images are channels-last in memory and everything i
 ``steps`` are tables ``(rows, b, c)``, see `i2i.kernels.norm.Norm`.
 """
 
-# mypy: allow-untyped-defs
-# mypy: allow-untyped-calls
-# mypy: allow-untyped-decorators
+# What Triton compiles is not typed.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 from __future__ import annotations
 
@@ -16,10 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from i2i.kernels.epilogue import Epilogue
-from i2i.kernels.moments import COMBINED, TILE, Blocks, blocks, combined, combining, moment_parts, table
-
-#: numbers in a tile where there is a border, since nine pixels may be read for one
-BORDERED_TILE = 2048
+from i2i.kernels.moments import COMBINED, Blocks, blocks, combined, combining, moment_parts, table
 
 
 @triton.jit
@@ -251,7 +247,7 @@ def apply(x: Tensor, known: Tensor, epilogue: Epilogue) -> Tensor:
 def gradient_parts(gradient: Tensor, x: Tensor, known: Tensor, epilogue: Epilogue) -> Tensor:
     """Return sums over parts ``(2, b, parts, c)``: of the gradient before the activation, and of it times x - mean."""
     b, c, h, w = x.shape
-    cut = blocks(b, h * w, c, BORDERED_TILE if epilogue.pad else TILE)
+    cut = _blocks_of_gradient(x, epilogue)
     sums = table(2, x, cut.parts)
     grid = (cut.parts, triton.cdiv(c, cut.channels), b)
     _gradient_parts[grid](
@@ -284,13 +280,18 @@ def input_gradients(
     b, c, h, w = x.shape
     of_x = None if steps is None else torch.empty_like(x)
     of_residual = torch.empty_like(x) if residual else None
-    cut = blocks(b, h * w, c, BORDERED_TILE if epilogue.pad else TILE)
+    cut = _blocks_of_gradient(x, epilogue)
     grid = (triton.cdiv(h * w, cut.pixels), triton.cdiv(c, cut.channels), b)
     _input_gradient[grid](
         gradient, x, known, steps, epilogue.residual, of_x, of_residual, h, w, c, known.stride(0),
         *_strides(epilogue.residual), **_constants(epilogue, cut),
     )  # fmt: skip
     return of_x, of_residual
+
+
+def _blocks_of_gradient(x: Tensor, epilogue: Epilogue) -> Blocks:
+    b, c, h, w = x.shape
+    return blocks(b, h * w, c, smaller=2 if epilogue.pad else 1)  # with a border, nine pixels may be read for one
 
 
 def _strides(residual: Tensor | None) -> tuple[int, int, int]:

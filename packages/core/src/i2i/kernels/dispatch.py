@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -41,6 +42,11 @@ def runs(x: Tensor) -> bool:
     return x.is_cuda and not isinstance(x, FakeTensor) and _works(x.device)
 
 
+def on_device_of(x: Tensor) -> AbstractContextManager[object]:
+    """Return the context in which kernels are launched for ``x``: Triton uses the current device."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
 @functools.cache
 def _works(device: torch.device) -> bool:
     if torch.cuda.get_device_capability(device) < _CAPABILITY:
@@ -49,9 +55,9 @@ def _works(device: torch.device) -> bool:
         from i2i.kernels import compiled
     except ImportError:
         return False
-    x = torch.zeros(1, 8, 2, 2, device=device).to(memory_format=torch.channels_last)
     try:
-        with torch.cuda.device(device):
+        x = torch.zeros(1, 8, 2, 2, device=device).to(memory_format=torch.channels_last)
+        with on_device_of(x):
             compiled.apply(x, compiled.instance_known(x, None, None, 1e-5), Epilogue())
     except Exception as error:  # of Triton, of the C compiler, of the driver
         warnings.warn(f"Triton does not work on {device}, so norms are computed by plain torch: {error}", stacklevel=2)

@@ -30,3 +30,6 @@ class Epilogue(NamedTuple):
         elif self.negative_slope != 1:
             z = F.leaky_relu(z, self.negative_slope)
         return F.pad(z, (self.pad,) * 4, mode="reflect") if self.pad else z
+
+
+NOTHING = Epilogue()

@@ -5,9 +5,8 @@ tile of some pixels by some channels. Everything is computed in float32, whateve
 atomic operations, so equal inputs give equal results.
 """
 
-# mypy: allow-untyped-defs
-# mypy: allow-untyped-calls
-# mypy: allow-untyped-decorators
+# What Triton compiles is not typed.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 from __future__ import annotations
 
@@ -46,10 +45,17 @@ class Blocks(NamedTuple):
     each: int
 
 
-def blocks(images: int, pixels: int, channels: int, tile: int = TILE) -> Blocks:
-    """Return how work is cut: few images of few channels are cut finer, so that they still fill a device."""
+def blocks(images: int, pixels: int, channels: int, *, smaller: int = 1) -> Blocks:
+    """Return how work is cut: few images of few channels are cut finer, so that they still fill a device.
+
+    Args:
+        images: how many.
+        pixels: of each.
+        channels: of each.
+        smaller: how many times smaller tiles are, where much is read for each pixel.
+    """
     wide = min(64, triton.next_power_of_2(channels))
-    high = min(tile // wide, HIGHEST)
+    high = min(TILE // smaller // wide, HIGHEST)
     tiles = triton.cdiv(pixels, high)
     parts = min(triton.cdiv(PROGRAMS, images * triton.cdiv(channels, wide)), PARTS, tiles)
     each = triton.cdiv(tiles, parts) * high

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from i2i.errors import CompositionError, DataError
-from i2i.kernels.dispatch import usable
-from i2i.kernels.epilogue import Epilogue
+from i2i.kernels.dispatch import on_device_of, usable
+from i2i.kernels.epilogue import NOTHING, Epilogue
 
 Parameter = Tensor | None
 
@@ -138,8 +138,6 @@ def instance_norm(
 
     Example:
         >>> x = torch.tensor([1.0, 2.0, 3.0, 6.0]).view(1, 1, 2, 2)
-        >>> instance_norm(x, negative_slope=0, pad=1)[0, 0, 1]
-        tensor([0.0000, 0.0000, 0.0000, 0.0000])
         >>> instance_norm(x, negative_slope=0, pad=1)[0, 0, 2]
         tensor([1.6036, 0.0000, 1.6036, 0.0000])
 
@@ -152,7 +150,7 @@ def instance_norm(
     return fused(InstanceNorm(eps), x, weight, bias, epilogue=Epilogue(residual, negative_slope, pad)).image
 
 
-def fused(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = Epilogue()) -> Normed:
+def fused(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = NOTHING) -> Normed:
     """Normalise ``x (b, c, h, w)``, and do what follows, in as few passes as the device allows.
 
     Raises:
@@ -169,7 +167,7 @@ def fused(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = Ep
     return Normed(plain(norm, x, *parameters, epilogue=epilogue), None)
 
 
-def plain(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = Epilogue()) -> Tensor:
+def plain(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = NOTHING) -> Tensor:
     """Do by torch's own operations what `fused` does."""
     return epilogue.plain(norm.plain(x, *parameters))
 
@@ -192,7 +190,7 @@ def gradients(
     """
     from i2i.kernels import compiled
 
-    with torch.cuda.device_of(x):
+    with on_device_of(x):
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         sums = compiled.gradient_parts(gradient, x, known, epilogue)
         steps, of_parameters = norm.steps(sums, x, known, *parameters)
@@ -218,7 +216,7 @@ class _Fused(torch.autograd.Function):
 
         if residual is not None and residual.stride(1) != 1:
             residual = residual.contiguous(memory_format=torch.channels_last)
-        with torch.cuda.device_of(x):
+        with on_device_of(x):
             known = norm.known(x, *parameters)
             image = compiled.apply(x, known, Epilogue(residual, slope, pad))
         ctx.norm, ctx.slope, ctx.pad = norm, slope, pad
@@ -248,8 +246,10 @@ def _differentiable(
     if residual is None and wants[1]:  # its gradient does not depend on it
         residual = x.new_zeros(()).expand_as(x).requires_grad_()
     # Aliases, so that the gradients of two inputs stay apart where they are the same tensor.
-    x, residual, *parameters = (None if each is None else each.view_as(each) for each in (x, residual, *parameters))
-    made = plain(norm, x, *parameters, epilogue=epilogue._replace(residual=residual))
-    inputs = [each for each, wanted in zip((x, residual, *parameters), wants, strict=True) if wanted]
+    own = x.view_as(x)
+    residual, *parameters = (None if each is None else each.view_as(each) for each in (residual, *parameters))
+    made = plain(norm, own, *parameters, epilogue=epilogue._replace(residual=residual))
+    given = zip((own, residual, *parameters), wants, strict=True)
+    inputs = [each for each, wanted in given if wanted and each is not None]
     found = iter(torch.autograd.grad(made, inputs, gradient, create_graph=True, allow_unused=True))
     return [next(found) if wanted else None for wanted in wants]
