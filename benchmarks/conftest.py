@@ -21,7 +21,7 @@ _told: list[tuple[str, dict[str, Any]]] = []
 def told(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Iterator[None]:
     with threads(1):
         yield
-        benchmark.extra_info.update(machine())
+        benchmark.extra_info.update({**machine(), **benchmark.extra_info})
     _told.append((request.node.name, dict(benchmark.extra_info)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.device import checks, rows
+from benchmarks.device import checks, kernels, rows
 from benchmarks.device.cases import Case, Domains, Images, Laid, Photograph, Scenes, Variant
 from benchmarks.device.meter import Meter
 from benchmarks.device.report import Report, Row
@@ -30,11 +30,15 @@ class Cases:
         self._meter = meter
         self._held: tuple[Any, Case] | None = None
 
+    def forget(self) -> None:
+        """Free the memory of the case before."""
+        self._held = None
+        self._meter.clear()
+
     def use(self, key: Any, make: Callable[[], Case], measure: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``measure`` with the case."""
         if self._held is None or self._held[0] != key:
-            self._held = None
-            self._meter.clear()
+            self.forget()
             self._held = key, make()
         self._meter.clear()
         return measure(self._held[1], *arguments)
@@ -59,6 +63,7 @@ def plan(meter: Meter, report: Report, *, smoke: bool) -> Iterator[Row]:
     for name, make, seconds, large in steps(meter, smoke):
         if large:  # the search takes long there
             yield tuned(cases, report, name, make, 4 * seconds)
+    yield from single_kernels(meter, cases, report, smoke)
 
 
 def ceilings(meter: Meter, smoke: bool) -> Iterator[Row]:
@@ -156,3 +161,21 @@ def generated(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
             continue
         measure = partial(cases.use, "generation", make, rows.generation, variant)
         yield Row("generation", "pix2pixHD 2048x1024", key, 5, measure)
+
+
+def single_kernels(meter: Meter, cases: Cases, report: Report, smoke: bool) -> Iterator[Row]:
+    yield Row("kernel", "copy of 1 GB", "float32", 3, partial(rows.copies, meter, 2**16 if smoke else 25 * 10**7))
+    for kernel in kernels.all_kernels(smoke):
+        for dtype, training in (("bf16", True), ("fp32", True), ("bf16", False)):
+            run = kernels.Run(kernel, dtype, training)
+            name = f"{kernel.group}: {kernel.name}, {dtype}, {'both ways' if training else 'forwards'}"
+            for way in ("ours", "compile"):
+                if way in kernel.ways:
+                    measure = partial(kernel_row, cases, report, meter, run, way)
+                    yield Row("kernel", name, way, 5 if way == "ours" else 15, measure)
+
+
+def kernel_row(cases: Cases, report: Report, meter: Meter, run: kernels.Run, way: str) -> dict[str, Any]:
+    cases.forget()
+    copied = report.find("kernel", "copy of 1 GB")
+    return kernels.measured(meter, run, way, copied[0]["gb_per_s"] if copied else None)

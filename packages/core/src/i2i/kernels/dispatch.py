@@ -14,14 +14,14 @@ from i2i.kernels.epilogue import Epilogue
 
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 _CAPABILITY = (8, 0)  # what Triton supports
-_LARGEST = 2**30  # numbers in an image: places in it are counted in 32 bits, its border included
+_LARGEST = 2**31  # numbers in an image: places in it are counted in 32 bits
 
 
-def usable(x: Tensor) -> bool:
+def usable(x: Tensor, pad: int = 0) -> bool:
     """Tell whether the kernels take ``x (b, c, h, w)``; where they do not, torch's own operations do the work.
 
-    Nothing is read from the device. The first time on a device, a kernel is compiled there; if that fails (Triton needs
-    a C compiler), a warning says so, once.
+    ``pad`` is the border that the result will have. Nothing is read from the device. The first time on a device, a
+    kernel is compiled there; if that fails (Triton needs a C compiler), a warning says so, once.
 
     Example:
         >>> usable(torch.zeros(1, 8, 4, 4))  # on the CPU
@@ -30,8 +30,8 @@ def usable(x: Tensor) -> bool:
     return (
         x.ndim == 4
         and x.dtype in _TYPES
-        and 0 < x.shape[1:].numel() < _LARGEST
-        and len(x) > 0
+        and x.numel() > 0
+        and x.shape[1] * (x.shape[2] + 2 * pad) * (x.shape[3] + 2 * pad) < _LARGEST
         and x.is_contiguous(memory_format=torch.channels_last)
         and runs(x)
     )

@@ -162,7 +162,9 @@ def fused(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = NO
     if not 0 <= epilogue.pad < min(height, width):
         raise DataError(f"a border of {epilogue.pad} by reflection needs more than {width} x {height} pixels")
     residual = epilogue.residual
-    if usable(x) and (residual is None or (residual.shape, residual.dtype) == (x.shape, x.dtype)):
+    if usable(x, epilogue.pad) and (residual is None or (residual.shape, residual.dtype) == (x.shape, x.dtype)):
+        if residual is not None and residual.stride(1) != 1:
+            residual = residual.contiguous(memory_format=torch.channels_last)
         return Normed(*_Fused.apply(norm, epilogue.negative_slope, epilogue.pad, x, residual, *parameters))
     return Normed(plain(norm, x, *parameters, epilogue=epilogue), None)
 
@@ -214,8 +216,6 @@ class _Fused(torch.autograd.Function):
         """Return the image and the table of the norm."""
         from i2i.kernels import compiled
 
-        if residual is not None and residual.stride(1) != 1:
-            residual = residual.contiguous(memory_format=torch.channels_last)
         with on_device_of(x):
             known = norm.known(x, *parameters)
             image = compiled.apply(x, known, Epilogue(residual, slope, pad))
