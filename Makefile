@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan demo-ugatit test lint types check docs demo-short bench evidence clean
+.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan demo-ugatit test lint types check docs notebooks demo-short matrix bench evidence clean
 
 help:  ## say what there is
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
@@ -20,7 +20,8 @@ $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	@echo "installing PyTorch and the packages into $(VENV): about 6 GB, some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    torch torchvision scikit-image scikit-learn tensorboard torchmetrics av safetensors opencv-python-headless \
-	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling $(EDITABLE)
+	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling editables wandb \
+	    sphinx furo myst-parser myst-nb ipykernel nbclient nbformat $(EDITABLE)
 	touch $(READY)
 
 demo: $(READY)  ## CycleGAN on real photographs, about four minutes on two cores (SEED=0, OUT=runs/demo)
@@ -46,10 +47,16 @@ lint: $(READY)  ## ruff
 	$(BIN)/ruff format --check .
 
 types: $(READY)  ## mypy --strict
-	$(BIN)/mypy $(addsuffix /src,$(PACKAGES))
+	$(BIN)/mypy $(addsuffix /src,$(PACKAGES)) $(wildcard examples/*/src)
 
-docs: $(READY)  ## examples in docstrings (those of README and docs are among the tests)
+docs: $(READY)  ## examples in docstrings (those of README and docs are among the tests), and the site build/docs
 	$(BIN)/python -m pytest -q --doctest-modules $(addsuffix /src,$(PACKAGES))
+	rm -rf build/docs
+	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees . build/docs
+	@echo "the site begins with $(CURDIR)/build/docs/index.html"
+
+notebooks: $(READY)  ## those of docs/notebooks: run at their small size, counted at full size; about three minutes
+	$(BIN)/python docs/run_notebooks.py
 
 demo-short: $(READY)  ## the demos, shortened: do they run through
 	rm -rf runs/demo-short
@@ -59,7 +66,10 @@ demo-short: $(READY)  ## the demos, shortened: do they run through
 	$(BIN)/i2i demo singan --out runs/demo-short/singan --steps 10
 	$(BIN)/i2i demo ugatit --out runs/demo-short/ugatit --steps 10
 
-check: lint types test docs demo-short  ## what must pass before a change lands
+check: lint types test docs notebooks demo-short  ## what must pass before a change lands
+
+matrix: $(READY)  ## every generator x discriminator x criterion x term: train, save, reload; some minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m i2i.testing.matrix
 
 bench: $(READY)  ## speed: ratios against plain torch, measured in one process
 	mkdir -p benchmarks/results
@@ -74,6 +84,7 @@ evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds
 	$(BIN)/python benchmarks/evidence/singan.py
 	$(BIN)/python benchmarks/evidence/pix2pixhd.py
 	$(BIN)/python benchmarks/evidence/ugatit.py
+	$(BIN)/python benchmarks/evidence/mixes.py
 	$(BIN)/python docs/tables.py
 
 clean:  ## remove what was made here

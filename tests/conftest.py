@@ -10,7 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,15 +28,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """``install(plugin, distribution, module=code, ...)``: a distribution whose plugin is the first of the modules.
 
-    It is found by its metadata on ``sys.path``, as every installed one is; it is gone after the test.
+    ``requires`` are its requirements, by default a range of i2i-core that holds here. It is found by its metadata on
+    ``sys.path``, as every installed one is; it is gone after the test.
     """
     added: set[str] = set()
 
-    def make(plugin: str, distribution: str, **modules: str) -> Path:
+    def make(plugin: str, distribution: str, *, requires: Sequence[str] = ("i2i-core>=0.1",), **modules: str) -> Path:
         site = tmp_path_factory.mktemp("site")
         info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        lines = [f"Name: {distribution}", "Version: 1.0", *(f"Requires-Dist: {line}" for line in requires)]
+        (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
         (info / "entry_points.txt").write_text(f"[i2i]\n{plugin} = {next(iter(modules))}\n")
         for name, code in modules.items():
             (site / f"{name}.py").write_text(code)

@@ -80,6 +80,7 @@ def test_run_settings_refuse_what_makes_no_sense(settings):
             (RunSettings(log_every=6, sample_every=6, checkpoint_every=6, keep_last=6, keep_every=6), Toy()),
         ),
         ((RunSettings(), Toy()), (RunSettings(out=Path("moved"), resume=True), Toy())),
+        ((RunSettings(observers=("diary",)), Toy()), (RunSettings(observers=("wandb", "diary")), Toy())),
     ],
 )
 def test_length_device_and_intervals_may_differ(before, now):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ def evaluation(*plateaus: Plateau, **changes: Any) -> Evaluation:
     return Evaluation(**given)
 
 
-def make_validation(*plateaus: Plateau, every: int = 1, curves: Any = None, **changes: Any) -> Validation:
+def make_validation(*plateaus: Plateau, every: int = 1, curves: Sequence[Any] = (), **changes: Any) -> Validation:
     extractor = changes.pop("extractor", None)
     chosen = evaluation(*plateaus, **changes)
     return Validation(chosen, every, models=lambda nets: {"": nets.G}, curves=curves, extractor=extractor)
@@ -220,7 +220,7 @@ def test_stages_are_validated(tmp_path: Path) -> None:
 def test_curves(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     curves = TensorBoard(3)
-    run(tmp_path, make_validation(every=4, curves=curves), curves, steps=6)
+    run(tmp_path, make_validation(every=4, curves=[curves]), curves, steps=6)
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert {tag for tag in events.Tags()["scalars"] if tag.startswith("validation/")} == {
         f"validation/{name}" for name in ("a2b/psnr", "a2b/ssim", "b2a/psnr", "b2a/ssim", "psnr")
@@ -457,6 +457,39 @@ def test_a_run_is_validated(extractor: str | None, judged: Callable[..., Any], t
     assert not (tmp_path / "plain" / "validation.jsonl").exists()
     best = [row["batch"] for row in rows(tmp_path / "run") if row["best"]][-1]
     assert (tmp_path / "run" / "checkpoints" / f"step-{best}").is_dir()
+
+
+NOTE_PLUGIN = """
+import i2i
+@i2i.hookimpl
+def register_observers(register): register("note", "note_code:Note")
+"""
+NOTE_CODE = """
+import json
+class Note:
+    every = 3
+    def __init__(self, run):
+        self.out = run.out
+    def __call__(self, seen):
+        pass
+    def draw(self, seen, values):
+        with (self.out / "note.jsonl").open("a") as file:
+            print(json.dumps({"batch": seen.batches, **values}), file=file)
+"""
+
+
+@quiet
+def test_an_observer_of_a_plugin_that_draws_is_told_the_figures(
+    install: Callable[..., Path], judged: Callable[..., Any], tmp_path: Path
+) -> None:
+    install("note", "x-note", note_plugin=NOTE_PLUGIN, note_code=NOTE_CODE)
+    judged(tmp_path, {"observers": ("note",)})
+    noted = [json.loads(line) for line in (tmp_path / "note.jsonl").read_text().splitlines()]
+    assert [row["batch"] for row in noted] == [2, 4]
+    assert noted == [
+        {"batch": row["batch"], **{f"validation/{name}": row[name] for name in ("a2b/psnr", "a2b/ssim", "psnr")}}
+        for row in rows(tmp_path)
+    ]
 
 
 MEAN = {"extractor": "judged_code:make_mean"}

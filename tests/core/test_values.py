@@ -41,4 +41,19 @@ def test_needs_returns_fields_and_extras() -> None:
 def test_needs_says_what_there_is(value: Translation | Verdict, name: str, held: str) -> None:
     with pytest.raises(CompositionError) as caught:
         needs(value, name)
-    assert str(caught.value) == f"{held}; use a part that has, see `i2i parts`"
+    assert str(caught.value).startswith(held)
+
+
+def test_needs_names_the_parts_that_offer_it() -> None:
+    """The names are those of the parts whose documentation says so."""
+    with pytest.raises(CompositionError) as caught:
+        needs(Translation(MAP), "cam_logits")
+    assert str(caught.value).endswith("; these offer it: ugatit/attended_generator, ugatit/cam_generator")
+    with pytest.raises(CompositionError) as caught:
+        needs(Verdict((MAP,)), "cam_logits")
+    assert str(caught.value).endswith("; these offer it: ugatit/attended_discriminator, ugatit/cam_discriminator")
+
+
+def test_needs_says_that_nothing_offers_it() -> None:
+    with pytest.raises(CompositionError, match=r"\), and no installed generator offers it$"):
+        needs(Translation(MAP), "depth")

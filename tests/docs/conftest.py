@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from i2i import registry
+from tests.docs.packages import PACKAGES, ROOT, run
+
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -32,7 +36,14 @@ class Page(NamedTuple):
 
 
 def read_page(name: str) -> Page:
-    return Page(ROOT / name, (ROOT / name).read_text("utf-8"))
+    text = (ROOT / name).read_text("utf-8")
+    return Page(ROOT / name, _as_page(text) if name.endswith(".ipynb") else text)
+
+
+def _as_page(notebook: str) -> str:
+    """Return the text of a notebook, its code in blocks of their own language."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"]]
+    return "\n\n".join(f"```ipython\n{text}\n```" if kind == "code" else text for kind, text in cells)
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +54,9 @@ def page() -> Callable[[str], Page]:
 
 @pytest.fixture(scope="session")
 def pages() -> list[Page]:
-    """All pages: README, changelogs and docs."""
-    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/*.md")]
+    """All pages: README, changelogs, docs and notebooks, and what a new plugin has of these."""
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/*.md")]
+    paths += [*ROOT.glob("docs/notebooks/*.ipynb"), *ROOT.glob("packages/core/src/i2i/template/*.md.template")]
     return [read_page(str(path.relative_to(ROOT))) for path in sorted(paths)]
 
 
@@ -62,3 +74,31 @@ def images() -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture
+def contrastive(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The example i2i-contrastive, as if it were installed; nothing of it is left after the test."""
+    info = tmp_path_factory.mktemp("site") / "i2i_contrastive-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: i2i-contrastive\nVersion: 0.1.0\nRequires-Dist: i2i-core>=0.1\n"
+    )
+    (info / "entry_points.txt").write_text("[i2i]\ncontrastive = i2i_contrastive.plugin\n")
+    for folder in (info.parent, ROOT / "examples" / "i2i-contrastive" / "src"):
+        monkeypatch.syspath_prepend(str(folder))
+    registry.registry.cache_clear()
+    yield
+    registry.registry.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("i2i_contrastive")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheels of all packages, built from the source."""
+    out = tmp_path_factory.mktemp("wheels")
+    for name in PACKAGES:
+        folder = ROOT / "packages" / name
+        run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out / name), str(folder)])
+    return {name: next((out / name).glob("*.whl")) for name in PACKAGES}

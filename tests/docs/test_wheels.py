@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {
-    "core": "i2i",
-    "cyclegan": "i2i_cyclegan",
-    "pix2pixhd": "i2i_pix2pixhd",
-    "singan": "i2i_singan",
-    "ugatit": "i2i_ugatit",
-}
-
-
-def run(arguments: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        arguments, env={**os.environ, **environment}, cwd=environment.get("HOME"), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    out = tmp_path_factory.mktemp("wheels")
-    for name in PACKAGES:
-        folder = ROOT / "packages" / name
-        run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out / name), str(folder)])
-    return {name: next((out / name).glob("*.whl")) for name in PACKAGES}
+from tests.docs.packages import OFFLINE, PACKAGES, ROOT, run
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -47,7 +20,9 @@ def test_a_wheel_holds_the_package_and_no_more(wheels, name):
     others = {path for path in held if ".dist-info/" not in path}
     assert others == wanted
     assert f"{PACKAGES[name]}/py.typed" in held
-    assert not any("test_" in path or "/tests/" in path for path in held)
+    ours = {path for path in held if not path.startswith("i2i/template/")}  # the tests there are those of a new plugin
+    assert not any("test_" in path or "/tests/" in path for path in ours)
+    assert all(path.endswith(".template") for path in held - ours)  # so nobody takes them for ours
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -63,10 +38,7 @@ def test_a_wheel_names_its_plugin(wheels, name):
 def alone(wheels, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which i2i comes from the wheels: the other installed packages, but not the source."""
     site, home = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("home")
-    offline = ["--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check"]
-    run(
-        [sys.executable, "-m", "pip", "install", "--quiet", *offline, "--target", str(site), *map(str, wheels.values())]
-    )
+    run([sys.executable, "-m", "pip", "install", *OFFLINE, "--target", str(site), *map(str, wheels.values())])
     # PYTHONPATH comes before what the editable installation added, so its metadata and modules are found first.
     return {"PYTHONPATH": str(site), "HOME": str(home)}
 

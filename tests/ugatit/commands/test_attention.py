@@ -177,7 +177,8 @@ def test_a_generator_without_maps(lamp: Lamps, tmp_path: Path, capsys: Any) -> N
     model = lamp("generator", nothing=True)
     assert attention(model, save_as("png", tmp_path), out=tmp_path / "out") == 2
     assert capsys.readouterr().err == (
-        f"i2i: error: {model}: this Translation has no heatmap (it has image); use a part that has, see `i2i parts`\n"
+        f"i2i: error: {model}: this Translation has no heatmap (it has image); "
+        "these offer it: lamp/generator, ugatit/attended_generator, ugatit/cam_generator\n"
     )
     assert not (tmp_path / "out").exists()
 

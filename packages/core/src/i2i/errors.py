@@ -13,6 +13,10 @@ class CompositionError(I2IError, ValueError):
     """Steps, nets and losses that do not fit together."""
 
 
+class NotOfferedError(CompositionError):
+    """A term asks for a value that the parts it is combined with do not offer."""
+
+
 class DataError(I2IError):
     """An image, a folder or a dataset that cannot be used."""
 

@@ -20,12 +20,12 @@ class Generator(Protocol):
 
     ``image (b, c, h, w)`` is what the net reads; ``condition (b, k, h, w)`` is what it adds to. An integer tensor
     ``(b, 1, h, w)`` stands for its one-hot. A generator module may say ``in_channels``, ``out_channels`` and
-    ``multiple`` (height and width must be multiples of it): `i2i translate` pads accordingly. ``reach`` (how many
+    ``multiple`` (height and width must be multiples of it): ``i2i translate`` pads accordingly. ``reach`` (how many
     pixels to each side a pixel of the result depends on, norms aside) lets it cut large images exactly. One that
     accepts one size only says ``size`` (height, width), and has a `DataError` for others: ``i2i translate --fit``
     resizes to it. One that makes images of something else than images says ``takes = "noise"`` or
     ``takes = "labels"`` (class ids, or an image where there are no classes, and instance ids as condition, which any
-    such net accepts): `i2i translate` then refuses it and names the help of its plugin.
+    such net accepts): ``i2i translate`` then refuses it and names the help of its plugin.
     """
 
     def __call__(self, image: Tensor, /, condition: Tensor | None = None) -> Translation:
@@ -96,7 +96,8 @@ class Observer(Protocol):
     With ``state_dict()`` (a tree of tensors, numbers and strings) and ``load_state_dict(state)`` it is resumed as the
     rest of the run; one that was not there when the checkpoint was written begins anew. One that calls ``seen.save()``
     says so by an attribute ``saves`` that is true, and is then called after those that only look: the checkpoint holds
-    what they did.
+    what they did. A method ``draw(seen, values)``, where there is one, is told what others measured: in a run of
+    ``i2i train``, the figures of validation.
     """
 
     @property

@@ -14,7 +14,7 @@ from i2i.hookspecs import Kind
 from i2i.nearest import nearest
 from i2i.plugins import HOOKS, Plugin, guarded, load_plugins
 
-CORE_COMMANDS = ("train", "translate", "info", "recipes", "parts", "plugins", "demo", "convert")
+CORE_COMMANDS = ("train", "translate", "info", "recipes", "parts", "plugins", "demo", "convert", "new-plugin")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -113,7 +113,7 @@ class Registry:
         message = f"{table.what} {name!r} is unknown; {hint}"
         broken = [found for found in self.plugins if found.problem]
         if broken:
-            names = ", ".join(f"{found.name} of {found.distribution}" for found in broken)
+            names = ", ".join(f"{found.name} of {found.distribution} ({found.problem})" for found in broken)
             return PluginError(f"{message}; broken plugin: {names}, see `i2i plugins`")
         installed = any(found.name == plugin for found in self.plugins)
         misspelt = plugin == name and hint.startswith("did you mean")  # a bare name: of a recipe, ...

@@ -163,9 +163,10 @@ class ImageSettings:
         return self.channels if a is None else a, self.channels if b is None else b
 
 
-# What a resumed run may change: length, device, intervals, how files are read (`skip_bad`, so that a run that met a bad
-# file can go on), `recompute` (so that one that ran out of memory can); and where the run lies now.
+#: The settings that say how long a run is.
 LENGTHS = frozenset({"steps", "epochs"})
+#: What a resumed run may change: length, device, intervals, how files are read (``skip_bad``, so that a run that met a
+#: bad file can go on), ``recompute`` (so that one that ran out of memory can), who watches; and where the run lies now.
 MAY_DIFFER = LENGTHS | frozenset(
     {
         "device",
@@ -178,6 +179,7 @@ MAY_DIFFER = LENGTHS | frozenset(
         "checkpoint_every",
         "keep_last",
         "keep_every",
+        "observers",
     }
     | {"out", "resume"}
 )

@@ -18,6 +18,9 @@ from i2i.parts import Example, part
 from i2i.protocols import Discriminator
 from i2i.values import Translation, Verdict
 
+VALUES = ("source", "target", "fake", "same", "back", "judged_real", "judged_fake", "critic")
+"""What a term may ask for by its parameters."""
+
 _IMAGE = (1, 3, 16, 16)
 
 

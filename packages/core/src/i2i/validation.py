@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from i2i.errors import CompositionError, DataError, SettingsError
 from i2i.extractors import features, load_extractor
 from i2i.metrics import kernel_distance, psnr, ssim
-from i2i.observers import Rows, Samples, TensorBoard, beside, evaluating, save_models
+from i2i.observers import Rows, Samples, beside, evaluating, save_models
 from i2i.protocols import Seen
 from i2i.recipes import Evaluation, Recipe
 from i2i.settings import RunSettings
@@ -34,6 +34,14 @@ class Figures(NamedTuple):
 
     values: Mapping[str, float]
     decides: str
+
+
+class Curves(Protocol):
+    """An observer that draws the figures of others too: `i2i.observers.TensorBoard`, and loggers of plugins."""
+
+    def draw(self, seen: Seen, values: Mapping[str, float], /) -> None:
+        """Draw curves on by a point."""
+        ...
 
 
 class Validation:
@@ -67,7 +75,7 @@ class Validation:
         extractor: nn.Module | None = None,
         models: Callable[[Any], Mapping[str, nn.Module]],
         samples: Samples | None = None,
-        curves: TensorBoard | None = None,
+        curves: Sequence[Curves] = (),
     ) -> None:
         if every < 1:
             raise SettingsError(f"validate_every (={every}) must be 1 or more")
@@ -96,8 +104,8 @@ class Validation:
         if best:
             self._best = (seen.batches, figure)
         self._rows.add(seen, {**values, "best": best})
-        if self._curves is not None:
-            self._curves.draw(seen, {f"validation/{name}": value for name, value in values.items()})
+        for curves in self._curves:
+            curves.draw(seen, {f"validation/{name}": value for name, value in values.items()})
         _say(seen.batches, values, best=best)
         if best and seen.out is not None:
             save_models(seen.average, self._models, seen.out / "best", self._samples)
@@ -168,7 +176,7 @@ class Validation:
 
 
 def validation_of(
-    name: str, built: Recipe, run: RunSettings, *, samples: Samples | None, curves: TensorBoard | None
+    name: str, built: Recipe, run: RunSettings, *, samples: Samples | None, curves: Sequence[Curves]
 ) -> Validation | None:
     """Return the validation that a run asks for, None where it asks for none.
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from i2i.errors import CompositionError
+from i2i.errors import NotOfferedError
+from i2i.hookspecs import Kind
 
 _NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 _NO_MAPS: Mapping[str, tuple[Tensor, ...]] = MappingProxyType({})
@@ -79,20 +80,26 @@ def needs(value: Translation | Verdict, name: str) -> object:
         name: ``"features"``, or a key of ``extras``.
 
     Raises:
-        CompositionError: ``value`` does not hold it; the message lists what it holds.
+        NotOfferedError: ``value`` does not hold it; the message lists what it holds, and the installed parts that
+            offer it.
 
     Example:
         >>> import torch
-        >>> needs(Verdict(logits=(torch.zeros(1, 1, 2, 2),)), "features")
+        >>> needs(Verdict(logits=(torch.zeros(1, 1, 2, 2),)), "depth")
         Traceback (most recent call last):
         ...
-        i2i.errors.CompositionError: this Verdict has no features (it has logits); use a part that has, see `i2i parts`
+        i2i.errors.NotOfferedError: this Verdict has no depth (it has logits), and no installed discriminator offers it
     """
     found = value.extras[name] if name in value.extras else getattr(value, name, ()) if name in value._fields else ()
     if isinstance(found, tuple) and not found:
-        held = [f for f in value._fields if f != "extras" and getattr(value, f) != ()] + sorted(value.extras)
-        raise CompositionError(
-            f"this {type(value).__name__} has no {name} (it has {', '.join(held)}); "
-            "use a part that has, see `i2i parts`"
-        )
+        raise _missing(value, name)
     return found
+
+
+def _missing(value: Translation | Verdict, name: str) -> NotOfferedError:
+    from i2i.offers import held, offering  # only where something is wrong: it runs every part
+
+    kind: Kind = "discriminator" if isinstance(value, Verdict) else "generator"
+    offered = offering(kind, name)
+    told = f"; these offer it: {', '.join(offered)}" if offered else f", and no installed {kind} offers it"
+    return NotOfferedError(f"this {type(value).__name__} has no {name} (it has {', '.join(held(value))}){told}")

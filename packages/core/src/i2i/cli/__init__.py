@@ -19,6 +19,7 @@ COMMANDS = {
     "info": ("i2i.cli.info:info", "say what a model or a run is: i2i info MODEL_OR_RUN"),
     "convert": ("i2i.cli.convert:main", "convert checkpoints of other code: i2i convert NAME FILE... --out MODEL"),
     "demo": ("i2i.cli.demo:demo", "train on photographs that come along: i2i demo --out DIR"),
+    "new-plugin": ("i2i.cli.new_plugin:new_plugin", "write a plugin to begin with: i2i new-plugin NAME"),
     "recipes": ("i2i.cli.listing:recipes", "list what can be trained"),
     "parts": ("i2i.cli.listing:parts", "list networks, losses and other parts"),
     "plugins": ("i2i.cli.listing:plugins", "list plugins, and what is wrong with broken ones"),

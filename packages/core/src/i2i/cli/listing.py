@@ -8,6 +8,7 @@ from typing import Any
 
 from i2i.cli.tables import aligned
 from i2i.errors import PluginError
+from i2i.plugins import Plugin
 from i2i.registry import registry
 
 
@@ -37,15 +38,18 @@ def _first_line(load: Callable[[], Any]) -> str:
 def plugins() -> int:
     """List plugins; those with problems are explained below, and the exit code is then 1."""
     found = registry()
-    rows = [
-        [p.name, f"{p.distribution} {p.version}", p.module, f"BROKEN: {p.problem}" if p.problem else "ok"]
-        for p in found.plugins
-    ]
+    rows = [[p.name, f"{p.distribution} {p.version}", p.module, _state(p)] for p in found.plugins]
     print(aligned(["plugin", "distribution", "module", "state"], rows))
     for plugin in found.plugins:
-        if plugin.problem:
+        if plugin.traceback:
             print(f"\n{plugin.name} of {plugin.distribution}:\n{plugin.traceback.rstrip()}")
     conflicts = found.tables.conflicts()
     if conflicts:
         print("\n" + "\n".join(conflicts))
     return int(bool(conflicts) or any(plugin.problem for plugin in found.plugins))
+
+
+def _state(plugin: Plugin) -> str:
+    if plugin.problem:
+        return f"BROKEN: {plugin.problem}"
+    return f"ok, but {plugin.note}" if plugin.note else "ok"
