@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from i2i.layers import Norm, at_least, check_image, norm_layer
+from i2i.layers import Fused, Norm, at_least, check_image, norm_layer
 from i2i.parts import Example, part
 from i2i.values import Verdict
 from i2i_cyclegan.initialise import Init, initialise
@@ -36,12 +38,13 @@ class ImageDiscriminator(nn.Module):
         x = image if condition is None else torch.cat((condition, image), dim=1)
         check_image(x, self.in_channels, smallest=self.smallest)
         features = []
+        chain: Any
         (chain,) = self.children()  # "model" or "net": the authors' names for it differ
-        for layer in chain.children():
-            x = layer(x)
+        made = x
+        for layer, made in chain.each(x):
             if isinstance(layer, nn.LeakyReLU):
-                features.append(x)
-        return Verdict((x,), (tuple(features),))
+                features.append(made)
+        return Verdict((made,), (tuple(features),))
 
 
 class PatchDiscriminator(ImageDiscriminator):
@@ -113,7 +116,7 @@ def patch_discriminator(
         model.append(nn.LeakyReLU(0.2))
         width = wider
     model.append(nn.Conv2d(width, 1, 4, padding=1))
-    net = PatchDiscriminator(nn.Sequential(*model), in_channels, smallest=3 * 2**layers)
+    net = PatchDiscriminator(Fused(*model), in_channels, smallest=3 * 2**layers)
     return initialise(net, init, init_gain)
 
 
@@ -159,4 +162,4 @@ def pixel_discriminator(
     layers += [nn.Conv2d(base_width, wider, 1, bias=bias), norm_layer(norm, wider), nn.LeakyReLU(0.2)]
     layers.append(nn.Conv2d(wider, 1, 1, bias=bias))
     smallest = 2 if norm == "instance" else 1  # a single pixel has no variance
-    return initialise(PixelDiscriminator(nn.Sequential(*layers), in_channels, smallest=smallest), init, init_gain)
+    return initialise(PixelDiscriminator(Fused(*layers), in_channels, smallest=smallest), init, init_gain)

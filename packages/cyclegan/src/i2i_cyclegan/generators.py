@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.errors import SettingsError
-from i2i.layers import NORMS, Norm, at_least, check_image, check_no_condition, norm_layer, one_of, sequence
+from i2i.layers import NORMS, Fused, Norm, at_least, check_image, check_no_condition, norm_layer, one_of, sequence
 from i2i.parts import Example, part
 from i2i.pixels import PixelFormat
 from i2i.values import Translation
@@ -67,11 +67,11 @@ class ResidualBlock(nn.Module):
         if dropout:
             middle.append(nn.Dropout(dropout))
         convolutions = (_padded_convolution(channels, norm, padding) for _ in range(2))
-        self.conv_block = nn.Sequential(*next(convolutions), *middle, *next(convolutions), norm_layer(norm, channels))
+        self.conv_block = Fused(*next(convolutions), *middle, *next(convolutions), norm_layer(norm, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to the same shape."""
-        return x + self.conv_block(x)  # type: ignore[no-any-return]
+        return self.conv_block(x, residual=x)  # type: ignore[no-any-return]
 
 
 class SkipBlock(nn.Module):

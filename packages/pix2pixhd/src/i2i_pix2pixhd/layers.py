@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from i2i.layers import NORMS, Norm, ResizedConv2d, norm_layer, one_of
+from i2i.layers import NORMS, Fused, Norm, ResizedConv2d, norm_layer, one_of
 from i2i_pix2pixhd.conditions import JoinedConv2d
 
 Upsampling = Literal["transposed", "resize"]
@@ -21,11 +21,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         first, second = ([nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3)] for _ in range(2))
         norms = [norm_layer(norm, channels) for _ in range(2)]
-        self.conv_block = nn.Sequential(*first, norms[0], nn.ReLU(), *second, norms[1])
+        self.conv_block = Fused(*first, norms[0], nn.ReLU(), *second, norms[1])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to the same shape."""
-        return x + self.conv_block(x)  # type: ignore[no-any-return]
+        return self.conv_block(x, residual=x)  # type: ignore[no-any-return]
 
 
 class Layers:

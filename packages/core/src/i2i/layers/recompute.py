@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
+from i2i.layers.fused import Fused
+
 Group = Sequence[nn.Module] | nn.Module
 
 
@@ -20,14 +22,14 @@ def sequence(*groups: Group, recompute: bool) -> nn.Sequential:
 
     Args:
         *groups: a list of layers is computed again together, a module by itself is always run as it is.
-        recompute: return a `Recomputed`, else a plain ``nn.Sequential``.
+        recompute: return a `Recomputed`, else a `Fused`.
 
     Example:
         >>> layers = sequence([nn.Conv2d(3, 4, 3), nn.ReLU()], nn.Conv2d(4, 3, 3), recompute=True)
         >>> list(layers.state_dict())
         ['0.weight', '0.bias', '2.weight', '2.bias']
     """
-    return Recomputed(*groups) if recompute else nn.Sequential(*_layers(groups))
+    return Recomputed(*groups) if recompute else Fused(*_layers(groups))
 
 
 class Recomputed(nn.Sequential):
@@ -53,7 +55,7 @@ class Recomputed(nn.Sequential):
         recomputing = self.training and torch.is_grad_enabled()
         layers = iter(self)
         for length in self._groups:
-            group = nn.Sequential(*(next(layers) for _ in range(length or 1)))
+            group = Fused(*(next(layers) for _ in range(length or 1)))
             x = recomputed(group, x) if recomputing and length is not None else group(x)
         return x
 
