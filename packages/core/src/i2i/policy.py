@@ -14,6 +14,7 @@ from torch import Tensor
 from i2i.errors import SettingsError
 from i2i.protocols import Schedule
 
+#: In which number format nets and losses are computed; see `Policy`.
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PLAIN = nullcontext()
