@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 import authors
 import gpu_table
+import mixes_tables
 import pix2pixhd_tables
 import ugatit_tables
 
@@ -42,6 +43,8 @@ PAGES = (
     "benchmarks.md",
     "evidence.md",
     "when-it-fails.md",
+    "recipes/index.md",
+    *(f"recipes/{name}.md" for name in mixes_tables.ABOUT),
 )
 NOT_MEASURED = "not measured"
 #: what the steps across the borders of tiles are compared with
@@ -363,6 +366,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "evidence-ablation": evidence_ablation,
     "evidence-remedies": evidence_remedies,
     "paper-ablation": paper_ablation,
+    **{name: functools.partial(evidence, "mixes", head, rows) for name, (head, rows) in mixes_tables.TABLES.items()},
 }
 
 

@@ -15,12 +15,16 @@ from pathlib import Path
 
 import attrs
 import pytest
+import torch
+from PIL import Image, ImageOps
 
 import i2i
 from i2i import hookspecs, registry
 from i2i.cli import COMMANDS, main
+from i2i.metrics import psnr
 from i2i.plugins import HOOKS
 from i2i.settings import MAY_DIFFER, RunSettings, flag
+from i2i.testing.imports import taken
 
 ROOT = Path(__file__).resolve().parents[2]
 EXECUTED = (
@@ -29,6 +33,7 @@ EXECUTED = (
     "docs/cyclegan.md",
     "docs/data.md",
     "docs/faces.md",
+    "docs/faq.md",
     "docs/high-resolution.md",
     "docs/images.md",
     "docs/pix2pix.md",
@@ -60,7 +65,10 @@ def test_python_blocks_run(page, images, name, tmp_path, monkeypatch):
 
 
 def test_no_code_is_left_out(pages):
-    elsewhere = {"README.md", "docs/write-a-plugin.md", "docs/plugin-hooks.md"}  # run or compared by tests of their own
+    # Run or compared by tests of their own.
+    elsewhere = {"README.md", "docs/contrastive.md", "docs/write-a-plugin.md", "docs/plugin-hooks.md"}
+    elsewhere |= {"packages/core/src/i2i/template/README.md.template"}
+    elsewhere |= {f"docs/recipes/{path.name}" for path in ROOT.glob("docs/recipes/*.md") if path.stem != "index"}
     assert {str(page.path.relative_to(ROOT)) for page in pages if page.blocks("python")} == {*EXECUTED, *elsewhere}
 
 
@@ -90,7 +98,7 @@ def test_every_page_can_be_reached_from_the_readme(page):
         seen.add(path)
         links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page(str(path.relative_to(ROOT))).text)
         waiting += [(path.parent / link).resolve() for link in links if "://" not in link]
-    assert set(ROOT.glob("docs/*.md")) <= seen
+    assert set(ROOT.glob("docs/**/*.md")) <= seen
 
 
 def test_every_public_name_is_explained(page):
@@ -109,9 +117,10 @@ def test_registered_names_are_explained(pages):
 
 def test_hooks_have_the_documented_signatures(page):
     text = page("docs/plugin-hooks.md").text
-    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == list(HOOKS)
-    for section in text.split("\n## ")[1:]:
-        hook = section.partition("\n")[0]
+    sections = {section.partition("\n")[0]: section for section in text.split("\n## ")[1:]}
+    assert list(sections) == [*HOOKS, "Versions"]
+    for hook in HOOKS:
+        section = sections[hook]
         code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0]
         documented = {node.name: _signature(node) for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
         real = {hook: getattr(hookspecs, hook)} | _callbacks(hook)
@@ -144,6 +153,7 @@ def _commands(text: str) -> list[list[str]]:
     return [words for words in lines if words and words[0] in ("i2i", "make")]
 
 
+@pytest.mark.usefixtures("contrastive", "recolour")
 def test_commands_and_flags_exist(pages):
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     every_run = {field.name for field in attrs.fields(RunSettings)} | {"config", "steps"}
@@ -234,10 +244,15 @@ def test_plugins_import_what_the_page_lists_and_nothing_else(page):
     rows = re.findall(r"^\| `(i2i\.[\w.]+)` \| (.*) \|$", section, re.MULTILINE)
     listed = {module: set(re.findall(r"`(\w+)`", names)) for module, names in rows}
     assert len(listed) == len(rows), "a module is listed twice"
-    taken = {taken for plugin in PLUGINS for taken in _imported(plugin) if re.match(r"i2i(\.|$)", taken[0])}
-    assert {module for module, _ in taken} - {"i2i"} == set(listed)
+    table = tomllib.loads((ROOT / "packages/core/src/i2i/testing/public.toml").read_text("utf-8"))
+    assert listed == {module: set(names) for module, names in table.items()}, "the page and public.toml differ"
+    ours, examples = ROOT.glob("packages/*/src/i2i_*/**/*.py"), ROOT.glob("examples/*/src/**/*.py")
+    used = {(each.module, each.name) for each in taken([*ours, *examples])}
+    assert [f"{module}.{name}" for module in listed for name in listed[module] if (module, name) not in used] == []
+    imported = {pair for plugin in PLUGINS for pair in _imported(plugin) if re.match(r"i2i(\.|$)", pair[0])}
     listed["i2i"] = set(i2i.__all__)
-    assert [f"{module}.{name}" for module, name in taken if name and name not in listed[module]] == []
+    assert [f"{module}.{name}" for module, name in imported if name not in {None, *listed.get(module, ())}] == []
+    assert {module for module, _ in imported} <= set(listed)
     for module, names in listed.items():
         assert [name for name in names if not hasattr(importlib.import_module(module), name)] == [], module
 
@@ -259,20 +274,23 @@ def test_nothing_private_is_named(pages):
 
 @pytest.fixture
 def recolour(page, tmp_path, monkeypatch):
-    """The plugin of the page, installed as pip would: its files and its metadata on sys.path."""
-    files = page("docs/write-a-plugin.md").files()
-    project = tomllib.loads(files["pyproject.toml"])["project"]
-    site = tmp_path / "site"
-    for name, text in files.items():
-        (site / name).parent.mkdir(parents=True, exist_ok=True)
+    """The plugin of the page, installed as pip would: what ``i2i new-plugin`` writes and what the page adds to it."""
+    site, shown = tmp_path / "recolour", page("docs/write-a-plugin.md")
+    assert main(["new-plugin", "recolour", "--out", str(site)]) == 0
+    for name, text in shown.files().items():
         (site / name).write_text(text)
-    (site / "i2i_recolour" / "__init__.py").touch()
-    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    (hook,) = (block for block in shown.blocks("python") if block.startswith("@hookimpl"))
+    plugin = site / "src" / "i2i_recolour" / "plugin.py"
+    plugin.write_text(f"{plugin.read_text()}\n\n{hook}".replace("RegisterPart,", "RegisterObserver, RegisterPart,"))
+    project = tomllib.loads((site / "pyproject.toml").read_text())["project"]
+    info = site / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = [f"Name: {project['name']}", f"Version: {project['version']}"]
+    lines += [f"Requires-Dist: {line}" for line in project["dependencies"]]
+    (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
     points = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["i2i"].items())
     (info / "entry_points.txt").write_text(f"[i2i]\n{points}")
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(site / "src"))
     registry.registry.cache_clear()
     yield site
     registry.registry.cache_clear()
@@ -285,7 +303,7 @@ def test_the_plugin_of_the_page_trains(recolour, images, tmp_path, capsys):
     assert main(["plugins"]) == 0
     assert re.search(r"recolour +i2i-recolour 0\.1\.0 +i2i_recolour\.plugin +ok", capsys.readouterr().out)
     assert registry.part("recolour/generator").kind == "generator"
-    small = ["--crop-size", "16", "--base-width", "2", "--device", "cpu"]
+    small = ["--load-size", "18", "--crop-size", "16", "--base-width", "2", "--device", "cpu"]
     run = ["train", "recolour", "--data", str(data), "--out", str(out), "--steps", "2", "--observers", "diary"]
     assert main([*run, *small]) == 0
     assert re.fullmatch(r"batch 1: 0\.\d+\nbatch 2: 0\.\d+\n", (out / "diary.txt").read_text())
@@ -294,8 +312,32 @@ def test_the_plugin_of_the_page_trains(recolour, images, tmp_path, capsys):
     assert len(list(translated.iterdir())) == 4
 
 
-def test_the_tests_of_the_page_pass(recolour, images, tmp_path):
+def test_the_plugin_of_the_page_learns(recolour, images, tmp_path):
+    """Negatives of images it has not seen: better by 10 dB after fifty batches than the image itself."""
+    data = images(tmp_path / "data", "trainA", "testA", size=20)
+    for path in data.glob("*A/*.png"):
+        negative = data / path.parent.name.replace("A", "B") / path.name
+        negative.parent.mkdir(exist_ok=True)
+        ImageOps.invert(Image.open(path)).save(negative)
+    recipe_of, settings_of = (importlib.import_module(f"i2i_recolour.{name}") for name in ("recipe", "settings"))
+    settings = settings_of.Settings(load_size=18, crop_size=16, base_width=8, blocks=1, lr=1e-2)
+    torch.manual_seed(0)
+    recipe = recipe_of.build(settings, RunSettings(data=data))
+    nets = i2i.fit(recipe.step, recipe.nets(), recipe.data(), steps=50, device="cpu").nets
+    batch = recipe.preview_batch()
+    with torch.no_grad():
+        made = nets.G(batch.a).image
+    assert psnr(made, batch.b).mean() > psnr(batch.a, batch.b).mean() + 10
+
+
+def test_the_tests_of_a_new_plugin_pass(recolour):
     names: dict[str, Callable[..., None]] = {}
-    exec((recolour / "tests" / "test_recolour.py").read_text(), names)
-    names["test_generator"]()
-    names["test_recipe"](images(tmp_path / "data", "trainA", "trainB", size=20))
+    exec((recolour / "tests" / "test_plugin.py").read_text(), names)
+    names["test_plugin"]()
+
+
+def test_the_readme_of_a_new_plugin_is_true(recolour):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (recolour / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    names: dict[str, Callable[..., object]] = {}
+    exec(code, names)
+    assert names["generator"](base_width=2).reach == 6  # type: ignore[attr-defined]

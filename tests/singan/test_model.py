@@ -14,6 +14,7 @@ from i2i.errors import DataError, SettingsError
 from i2i.models import load, save
 from i2i_singan.model import PyramidGenerator, Scale, assembled, pyramid_generator
 from i2i_singan.resize import resize
+from i2i_ugatit import iln
 
 SIZES, FACTOR, REACH = ((13, 15), (17, 19), (22, 25)), 0.77, 3
 
@@ -118,3 +119,14 @@ def test_only_noise_of_the_coarsest_scale_is_read() -> None:
 def test_pyramids_that_cannot_be(sizes: Any, widths: Any, factor: float, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         pyramid_generator(sizes, widths, factor=factor)
+
+
+def test_one_norm_for_all_scales_travels_with_the_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = pyramid_generator(SIZES[:2], (4, 4), factor=FACTOR, layers=3, norm=iln(4))
+    model[1].net.head.norm.rho.data.fill_(0.5)  # type: ignore[union-attr, operator]
+    loaded = load(save(model, tmp_path))
+    noise = torch.randn(1, 3, 13, 15)
+    torch.testing.assert_close(loaded(noise).image, model(noise).image)
+    with pytest.raises(SettingsError, match=r"widths \(=\(4, 5\)\) must be equal where a norm is given"):
+        pyramid_generator(SIZES[:2], (4, 5), factor=FACTOR, norm=iln(4))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from i2i.errors import DataError, SettingsError
+from i2i.models import load, save
 from i2i_singan.networks import ScaleGenerator, scale_discriminator, scale_generator
+from i2i_ugatit import ILN, iln
 
 
 @pytest.fixture
@@ -142,3 +146,33 @@ def test_sizes_that_cannot_be_are_said(net: ScaleGenerator) -> None:
         scale_generator(kernel=4)
     with pytest.raises(SettingsError, match="layers"):
         scale_discriminator(layers=1)
+
+
+def test_another_norm_stands_in_every_block_and_travels_with_the_net(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = scale_generator(width=4, layers=3, norm=iln(4)).double()
+    norms = [block.norm for block in net.blocks()]
+    assert all(isinstance(norm, ILN) for norm in norms)
+    assert norms[0].rho is not norms[1].rho
+    image, condition = images(2), images(2, 10, 12)
+    x = F.leaky_relu(norms[0](net.head.conv(image)), 0.2)
+    x = F.leaky_relu(norms[1](net.body.block1.conv(x)), 0.2)  # type: ignore[operator, union-attr]
+    wanted = torch.tanh(net.tail[0](x)) + condition
+    close(net(image, condition).image, wanted)
+    folded = net.folded()
+    close(folded(image, condition).image, wanted)
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    assert (scale_generator(width=4).local, net.local, folded.local) == (True, False, False)
+    loaded = load(save(net.float(), tmp_path)).double()
+    torch.testing.assert_close(loaded(image, condition).image, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_folding_another_norm_copies_it() -> None:
+    net = scale_generator(width=4, layers=3, norm=iln(4)).double()
+    image = images(1)
+    folded = net.folded()
+    before = folded(image).image
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(1)
+    assert torch.equal(folded(image).image, before)

@@ -16,6 +16,7 @@ from i2i_singan.palette import palette
 from i2i_singan.quantised import quantised_step, with_scale
 from i2i_singan.settings import Settings
 from i2i_singan.step import Levels
+from i2i_ugatit import iln
 
 SIZES = ((12, 15), (16, 20), (21, 27))
 SETTINGS = Settings(steps=2, base_width=4, layers=3, quantised_scale=2, colours=3)
@@ -98,3 +99,8 @@ def test_a_scale_that_is_not_there(model: PyramidGenerator, scale: int) -> None:
         SettingsError, match=rf"quantised_scale \(={scale}\) must lie between 1 and 2, the scales of th"
     ):
         quantised_step(settings, model)
+
+
+def test_a_model_with_norms_of_another_kind_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"norms of another kind"):
+        quantised_step(SETTINGS, pyramid_generator(SIZES, (4, 4, 4), factor=0.77, layers=3, norm=iln(4)))

@@ -15,6 +15,7 @@ from i2i.errors import DataError, SettingsError
 from i2i_singan.model import PyramidGenerator, Scale, pyramid_generator
 from i2i_singan.resize import resize
 from i2i_singan.sampling import drawn, generate, noise_shape, reconstruct, refine, samples
+from i2i_ugatit import iln
 
 SIZES = ((12, 14), (16, 19), (21, 25))
 FACTOR = 0.76
@@ -240,3 +241,17 @@ def test_what_is_larger_than_a_tile_stays_on_the_host() -> None:
         for start in range(3):
             assert generate(model, start_scale=start, tile=24).device.type == "cpu"
             assert generate(model, start_scale=start, tile=25, scale_h=3).device.type == "cpu"
+
+
+def test_norms_that_look_at_the_whole_image_are_given_it_whole() -> None:
+    torch.manual_seed(0)
+    model = pyramid_generator(SIZES, (4, 4, 4), factor=FACTOR, layers=3, norm=iln(4)).double()
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.5)
+    whole = generate(model, scale_h=2, tile=10**6)
+    torch.testing.assert_close(generate(model, scale_h=2, tile=5), whole)
+    noises = [drawn(0, 0, k, noise_shape(model, k, (size[0], 2 * size[1]))).double() for k, size in enumerate(SIZES)]
+    made = torch.zeros(1, 3, 12, 28, dtype=torch.float64)
+    for k, noise in enumerate(noises):
+        made = model[k](model.upsampled(made, (SIZES[k][0], 2 * SIZES[k][1])) if k else made, noise)
+    torch.testing.assert_close(whole, made)

@@ -282,6 +282,15 @@ def test_an_image_too_small_for_the_nets_is_named_at_once(
         prepare(RunSettings(data=root), settings, **NETS).batches()
 
 
+def test_nets_may_know_their_least_size_alone(write: Write) -> None:
+    root = write("trainA", 1)
+    write("trainB", 1)
+    Image.new("RGB", (5, 5)).save(root / "trainB" / "0.png")
+    settings = attrs.evolve(SMALL, preprocess="none")
+    (batch,) = prepare(RunSettings(data=root), settings, batch_size=1, multiple=4, smallest={}).batches()
+    assert batch.b.shape == (1, 3, 4, 4)
+
+
 def test_a_bad_first_image_may_be_skipped(write: Write, caplog: pytest.LogCaptureFixture) -> None:
     root = write("trainA", 3)
     write("trainB", 2)

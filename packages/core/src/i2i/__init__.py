@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from i2i.step import Step, player
     from i2i.values import Instanced, Labelled, Pair, Single, Translation, Verdict, needs
 
+    #: The version of i2i-core.
     __version__: str
 
 _MODULES = ("data", "losses", "observers", "schedules", "terms", "testing")

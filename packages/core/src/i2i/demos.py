@@ -24,7 +24,8 @@ from i2i.settings import RunSettings
 from i2i.training import train
 
 BEFORE, AFTER = "model before training", "model after training"
-SHORT_SIDE, CROP = 288, 64  # of the photographs, and of what is cut from them, in pixels
+#: The shorter side of the photographs, and the side of what is cut from them, in pixels.
+SHORT_SIDE, CROP = 288, 64
 _HELD_OUT, _SPLIT_SEED = 48, 0  # the crops are the same for every seed of the training
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from i2i.average import Average
 from i2i.checkpoint import latest, load_checkpoint, restore_rng, rng_state, save_checkpoint, snapshot
+from i2i.data.joining import endless
 from i2i.errors import CompositionError, DataError, ModelError, RunError, SettingsError
 from i2i.graphs import CudaRecorder, Graphs
 from i2i.guard import check_finite
@@ -122,7 +123,7 @@ class _Engine:
     ) -> None:
         self.observers = observers
         self.step, self.data, self.policy, self.device, self.out = step, data, policy, device, out
-        self.stream = _endless(data)
+        self.stream = endless(data)
         self.channels_last = policy.channels_last(device)
         self.given = nets
         self.graphs = graphs_for(step, policy, device)
@@ -377,20 +378,6 @@ def locked(out: Path) -> Iterator[Path]:
         yield out
     finally:
         lock.release()
-
-
-def _endless(data: Iterable[Any]) -> Iterator[Any]:
-    """Yield batches for ever, starting ``data`` anew whenever it ends."""
-    empty = 0
-    while empty < 2:  # the first pass may be empty: the rest of an epoch that a checkpoint ended
-        empty += 1
-        for batch in data:
-            empty = 0
-            yield batch
-    raise DataError(
-        "the data has no batches; is the batch size larger than the number of images, or is it a generator, which "
-        "cannot begin anew?"
-    )
 
 
 def _to_host(metrics: Mapping[str, Tensor]) -> dict[str, float]:

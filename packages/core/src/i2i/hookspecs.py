@@ -11,9 +11,11 @@ from typing import Literal, Protocol
 
 import pluggy
 
+#: What a part can be.
 Kind = Literal["generator", "discriminator", "criterion", "term", "schedule", "layer"]
 
 hookspec = pluggy.HookspecMarker("i2i")
+#: Marks a function of a plugin as one of the hooks: ``@i2i.hookimpl``.
 hookimpl = pluggy.HookimplMarker("i2i")
 
 

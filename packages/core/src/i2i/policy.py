@@ -16,6 +16,7 @@ from i2i.protocols import Schedule
 from i2i.recording import Recording
 
 T = TypeVar("T")
+#: In which number format nets and losses are computed; see `Policy`.
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PLAIN = nullcontext()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Concatenate, Generic, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -48,13 +48,13 @@ class Step(NamedTuple, Generic[N, B]):
 
 def player(
     trains: Callable[[N], Any],
-    loss: Callable[..., Mapping[str, Tensor]],
+    loss: Callable[Concatenate[N, B, ...], Mapping[str, Tensor]],
     optimizer: Callable[..., torch.optim.Optimizer],
     *,
     weights: Mapping[str, float | Schedule],
     lr: float | Schedule,
     after: Callable[[N], None] | None = None,
-) -> Step[N, Any]:
+) -> Step[N, B]:
     """Move some nets down the gradient of a loss; every other net is frozen meanwhile.
 
     The only place that calls ``backward`` or touches an optimiser.

@@ -30,7 +30,7 @@ def together(net: nn.Module, *images: Tensor) -> tuple[Any, ...]:
         >>> a.shape, b.shape
         (torch.Size([1, 1, 2, 2]), torch.Size([2, 1, 2, 2]))
     """
-    if len({image.shape[1:] for image in images}) > 1 or _mixes_samples(net):
+    if len({image.shape[1:] for image in images}) > 1 or mixes_samples(net):
         return tuple(net(image) for image in images)
     joined = net(torch.cat(images))
     ends = list(accumulate(map(len, images)))
@@ -38,7 +38,7 @@ def together(net: nn.Module, *images: Tensor) -> tuple[Any, ...]:
     return tuple(tree_map(operator.itemgetter(piece), joined) for piece in pieces)
 
 
-def _mixes_samples(net: nn.Module) -> bool:
+def mixes_samples(net: nn.Module) -> bool:
     """Tell whether results or buffers depend on the rest of a batch, on chance, or on the number of passes."""
     return any(_mixes(module) for module in net.modules())
 

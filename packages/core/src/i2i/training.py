@@ -155,13 +155,13 @@ def _observers(name: str, built: Recipe, run: RunSettings, device: torch.device,
     progress = Progress(1 if device.type == "cpu" else 10, built.stages)
     ends = Course(built.stages).ends
     observers: list[Observer] = [progress, JsonLines(run.log_every)]
-    curves = TensorBoard(run.log_every) if importlib.util.find_spec("tensorboard") else None
-    if curves is not None:
-        observers.append(curves)
+    if importlib.util.find_spec("tensorboard"):
+        observers.append(TensorBoard(run.log_every))
     samples = Samples(built.preview, built.preview_batch(), run.sample_every, ends) if run.sample_every else None
     if samples is not None:
         observers.append(samples)
     observers += [observer(name).build(run) for name in run.observers]
+    curves: list[Any] = [each for each in observers if hasattr(each, "draw")]
     validation = validation_of(name, built, run, samples=samples, curves=curves)
     if validation is not None:
         if nets is not None:  # a staged step has none yet

@@ -155,6 +155,7 @@ def pyramid_generator(
     kernel: int = 3,
     noise_padding: bool = False,
     reference: bool = False,
+    norm: nn.Module | None = None,
 ) -> PyramidGenerator:
     """Make the generator of all scales; its images are zeros until it is trained or loaded.
 
@@ -168,9 +169,10 @@ def pyramid_generator(
         kernel: their side, odd.
         noise_padding: noise reaches over the border of the images.
         reference: resize between scales through 8 bits, as the authors' code.
+        norm: of all nets, see `i2i_singan.scale_generator`; the widths must then be equal.
 
     Raises:
-        SettingsError: an argument is out of range, or sizes and widths differ in number.
+        SettingsError: an argument is out of range, sizes and widths differ in number, or widths with one norm.
 
     Example:
         >>> net = pyramid_generator(((25, 33), (33, 43)), (32, 32), factor=0.77)
@@ -181,7 +183,9 @@ def pyramid_generator(
         raise SettingsError(f"sizes (={sizes}) and widths (={widths}) must be as many, one for each scale")
     if not 0 < factor < 1:
         raise SettingsError(f"factor (={factor}) must lie between 0 and 1")
-    nets = [scale_generator(channels, width=width, layers=layers, kernel=kernel) for width in widths]
+    if norm is not None and len(set(widths)) > 1:
+        raise SettingsError(f"widths (={widths}) must be equal where a norm is given: it is made for so many channels")
+    nets = [scale_generator(channels, width=width, layers=layers, kernel=kernel, norm=norm) for width in widths]
     border = 2 * nets[0].reach if noise_padding else 0
     noise = torch.zeros(images, channels, sizes[0][0] + border, sizes[0][1] + border)
     scales = [

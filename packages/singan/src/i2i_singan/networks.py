@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import copy
 from typing import Self
 
 import torch
@@ -86,9 +87,12 @@ class _Chain(nn.Module):
 class ScaleGenerator(_Chain):
     """Adds to a coarser image what one scale knows."""
 
-    def __init__(self, channels: int, width: int, layers: int, kernel: int) -> None:
+    def __init__(self, channels: int, width: int, layers: int, kernel: int, norm: nn.Module | None = None) -> None:
         super().__init__(channels, width, layers, kernel, statistics=True)
         self.out_channels = channels
+        if norm is not None:
+            for block in self.blocks():
+                block.norm = copy.deepcopy(norm)  # type: ignore[assignment]
         self.tail: nn.Sequential = nn.Sequential(nn.Conv2d(width, channels, kernel), nn.Tanh())
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
@@ -107,6 +111,11 @@ class ScaleGenerator(_Chain):
         check_image(image, self.in_channels, smallest=2 * self.reach + 1)
         made: Tensor = self.tail(self.body(self.head(image)))
         return Translation(made if condition is None else made + condition)
+
+    @property
+    def local(self) -> bool:
+        """Tell whether in eval mode a pixel depends on those within ``reach`` alone, since all norms are fixed."""
+        return all(isinstance(block.norm, SampleNorm | nn.Identity) for block in self.blocks())
 
     @torch.no_grad()
     def settle(self, image: Tensor) -> None:
@@ -127,11 +136,15 @@ class ScaleGenerator(_Chain):
         return net
 
     def folded(self) -> ScaleGenerator:
-        """Return a copy for use in eval mode that computes the same with its norms folded into the convolutions."""
+        """Return a copy for use in eval mode that computes the same, with norms of its own folded into convolutions."""
         with torch.device("meta"):  # draws nothing
             net = ScaleGenerator(*self.shape).requires_grad_(False).eval()
         for block, own in zip(net.blocks(), self.blocks(), strict=True):
-            norm = own.norm
+            norm: nn.Module = own.norm
+            if not isinstance(norm, SampleNorm):
+                _fill(block.conv, own.conv.weight, own.conv.bias)
+                block.norm = copy.deepcopy(norm).requires_grad_(False).eval()  # type: ignore[assignment]
+                continue
             fused = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
             _fill(block.conv, *fuse_conv_bn_weights(own.conv.weight, own.conv.bias, *fused))  # type: ignore[arg-type]
             block.norm = nn.Identity()  # type: ignore[assignment]
@@ -203,7 +216,9 @@ def _fill(convolution: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
 
 
 @part(example=Example({"channels": 3, "width": 4, "layers": 2}, ((1, 3, 16, 16),)))
-def scale_generator(channels: int = 3, *, width: int = 32, layers: int = 5, kernel: int = 3) -> ScaleGenerator:
+def scale_generator(
+    channels: int = 3, *, width: int = 32, layers: int = 5, kernel: int = 3, norm: nn.Module | None = None
+) -> ScaleGenerator:
     """Make the generator of one scale.
 
     Args:
@@ -211,6 +226,8 @@ def scale_generator(channels: int = 3, *, width: int = 32, layers: int = 5, kern
         width: channels within.
         layers: convolutions, 2 and up.
         kernel: their side, odd.
+        norm: for ``(b, width, h, w)``; it is copied for each convolution but the last. None: each image is normalised
+            by itself, as by batch norm with batches of one.
 
     Returns:
         A `ScaleGenerator`: newly initialised, with ``reach`` and ``in_channels``.
@@ -225,12 +242,12 @@ def scale_generator(channels: int = 3, *, width: int = 32, layers: int = 5, kern
         >>> sum(parameter.numel() for parameter in net.parameters())
         29763
     """
-    return ScaleGenerator(channels, width, layers, kernel).initialised()
+    return ScaleGenerator(channels, width, layers, kernel, norm).initialised()
 
 
 @part(example=Example({"channels": 3, "width": 4, "layers": 2}, ((1, 3, 16, 16),)))
 def scale_discriminator(channels: int = 3, *, width: int = 32, layers: int = 5, kernel: int = 3) -> ScaleDiscriminator:
-    """Make the discriminator of one scale; arguments as for `scale_generator`.
+    """Make the discriminator of one scale; arguments as for `scale_generator`, without the norm.
 
     Differs:
         Each image is normalised by itself and there are no running statistics. For one image, as the authors train,

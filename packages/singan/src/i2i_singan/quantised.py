@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import attrs
 
@@ -36,7 +37,7 @@ def quantised_step(settings: Settings, model: PyramidGenerator) -> Step[None, Le
         model: a trained one, on the device of the run; it is not changed.
 
     Raises:
-        SettingsError: the model has no such scale above the coarsest.
+        SettingsError: the model has no such scale above the coarsest, or norms of another kind.
 
     Differs:
         From the authors' code: a pixel gets the nearest colour of the palette. They fit k-means anew to every coarser
@@ -45,13 +46,15 @@ def quantised_step(settings: Settings, model: PyramidGenerator) -> Step[None, Le
     k = settings.quantised_scale
     if k is None or not 1 <= k < len(model):
         raise SettingsError(f"quantised_scale (={k}) must lie between 1 and {len(model) - 1}, the scales of this model")
+    if not model[k].net.local:
+        raise SettingsError("this model has norms of another kind; only those of SinGAN can be trained anew")
     s = attrs.evolve(settings, reference=model.reference, noise_padding=model.noise_padding)
     pyramid, image = Pyramid(model.sizes, model.factor), model[k].image
     few = palette(image, s.colours, reference=s.reference)
 
     def grow(_: int, finished: object) -> i2i.Stage:
         body = model[k].net
-        shape = {"layers": len(body.blocks()) + 1, "kernel": body.head.conv.kernel_size[0]}
+        shape: dict[str, Any] = {"layers": len(body.blocks()) + 1, "kernel": body.head.conv.kernel_size[0]}
         channels, width = body.in_channels, body.head.conv.out_channels
         net = scale_generator(channels, width=width, **shape)
         critic = scale_discriminator(channels, width=width, **shape)

@@ -153,6 +153,8 @@ def _as_in_training(scale: Scale, prior: Tensor) -> Tensor:
 def refine(scale: Scale, prior: Tensor, noise: Tensor | None = None, tile: int = TILE) -> Tensor:
     """Let one scale add its details, in tiles that overlap by what the net sees, so that no seam can arise.
 
+    A net whose norms look at the whole image goes over it in one pass.
+
     Args:
         scale: its net runs in eval mode, whatever mode it is in.
         prior: the coarser image, ``(b, c, h, w)``; it may lie on another device than the scale.
@@ -163,6 +165,7 @@ def refine(scale: Scale, prior: Tensor, noise: Tensor | None = None, tile: int =
         ``(b, c, h, w)``, where ``prior`` lies: to rounding, that of one pass over the whole image.
     """
     net = scale.net.folded() if scale.net.training else scale.net
+    tile = tile if net.local else max(prior.shape[2:])
     place, reach = scale.amplitude.device, net.reach
     result = torch.empty_like(prior)
     bordered = noise is not None and noise.shape[2:] != prior.shape[2:]

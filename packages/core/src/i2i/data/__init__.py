@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         write_image,
         written_channels,
     )
+    from i2i.data.joining import joined
     from i2i.data.lab import CHROMA, LIGHTNESS, lab_to_rgb
     from i2i.data.loader import Batches, single, unpaired
     from i2i.data.pairs import paired
@@ -58,6 +59,7 @@ _HOMES = {
     "find_images": "folders",
     "find_scenes": "scene_folders",
     "header_size": "images",
+    "joined": "joining",
     "lab_to_rgb": "lab",
     "paired": "pairs",
     "prepare": "prepared",
@@ -108,6 +110,7 @@ __all__ = [
     "find_images",
     "find_scenes",
     "header_size",
+    "joined",
     "lab_to_rgb",
     "paired",
     "prepare",

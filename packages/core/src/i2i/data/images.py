@@ -48,7 +48,7 @@ def read_image(
         DataError: no image, truncated, or with other channels, depths or values than ``pixels`` allows.
 
     References:
-        The spec of CycleGAN, section 1.8.
+        The authors' code of CycleGAN, ``data/unaligned_dataset.py``.
     """
     return as_array(open_image(source, pixels, name=name))
 

@@ -281,7 +281,7 @@ def unpaired(
         SettingsError: a setting that is out of range.
 
     References:
-        The spec of CycleGAN, section 1.8.
+        The authors' code of CycleGAN, ``data/unaligned_dataset.py``.
     """
     settings = TransformSettings(preprocess, load_size, crop_size, flip, multiple, smallest)
     domains = [

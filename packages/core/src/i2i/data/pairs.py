@@ -76,7 +76,7 @@ def paired(
         SettingsError: a setting that is out of range.
 
     References:
-        The spec of CycleGAN, section 1.8 (``aligned``).
+        The authors' code of pix2pix, ``data/aligned_dataset.py``.
     """
     settings = TransformSettings(preprocess, load_size, crop_size, flip, multiple, smallest)
     formats = both(pixels)

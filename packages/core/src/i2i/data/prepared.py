@@ -71,7 +71,7 @@ def prepare(
         batch_size: images of each domain in a batch.
         multiple: the nets accept sides that are multiples of it.
         smallest: the least sides that the nets accept, in pixels, each by the setting that it grows with:
-            ``{"downs": 8}``.
+            ``{"downs": 8}``; ``{}`` where only the nets know it, who then refuse an image when they see it.
         layout: ``"unpaired"``; ``"paired"``: images of A and of B belong together, see `i2i.data.paired`; ``"one"``:
             A is the lightness of colour photographs, B their chroma (a and b of CIE Lab).
         direction: ``"b_to_a"``: batches hold B as ``a``, A as ``b``.
@@ -87,7 +87,7 @@ def prepare(
             "leave windows out"
         )
     check_crop(settings, multiple, smallest)
-    s, least = settings, max(smallest.values())
+    s, least = settings, max(smallest.values(), default=1)
     transforms = TransformSettings(s.preprocess, s.load_size, s.crop_size, s.flip, multiple, least)
     a, b = (attrs.evolve(transforms, window=window) for window in windows)
     data = _Data(run, settings, transforms, batch_size, layout, (a, b), swapped=direction == "b_to_a")

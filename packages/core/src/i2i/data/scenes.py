@@ -90,8 +90,9 @@ def prepare_scenes(
     if colours is not None and not labels:
         raise SettingsError("--colours names the colours of classes, and there are none with --labels 0; leave it out")
     check_crop(settings, multiple, smallest)
+    least = max(smallest.values(), default=1)
     s, crop = settings, 1 if settings.preprocess == "scale_width" else settings.crop_size
-    transforms = TransformSettings(s.preprocess, s.load_size, crop, s.flip, multiple, max(smallest.values()))
+    transforms = TransformSettings(s.preprocess, s.load_size, crop, s.flip, multiple, least)
     data = _Data(run, settings, transforms, batch_size, labels, instances, colours)
     return PreparedScenes(*once(data, PreparedScenes._fields))
 

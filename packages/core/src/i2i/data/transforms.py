@@ -40,6 +40,7 @@ class Draw(NamedTuple):
     share: float | None = None
 
 
+#: The draw of previews and validation: the middle, not mirrored.
 CENTRE = Draw(0.5, 0.5, 0.5)
 
 
@@ -279,7 +280,7 @@ def transform(image: Picture, settings: TransformSettings, draw: Draw, name: str
         DataError: the image is smaller than the crop.
 
     References:
-        The spec of CycleGAN, section 1.8.
+        The authors' code of CycleGAN, ``data/base_dataset.py``.
     """
     check_size(size_of(image), settings, name)
     make = _cropped if settings.window is None else _seen_through

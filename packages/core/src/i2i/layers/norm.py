@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from i2i.layers.checks import one_of
 
+#: The norms that a part can be built with.
 Norm = Literal["instance", "batch", "none"]
+#: The same as texts.
 NORMS: tuple[str, ...] = get_args(Norm)
 
 

@@ -55,10 +55,10 @@ class Built:
     def precise(self) -> Built:
         """Return the same in float64, where rounding is no difference; as it is where the net cannot compute so."""
         twin = copy.copy(self)
-        twin.net = self.again().double().train(self.net.training)
-        twin.inputs = [tensor.double() for tensor in self.inputs]
-        twin.weights = copy.deepcopy(twin.net.state_dict())
         try:
+            twin.net = copy.deepcopy(self.net).double()  # a copy: the example's own nets may be in it
+            twin.inputs = [tensor.double() for tensor in self.inputs]
+            twin.weights = copy.deepcopy(twin.net.state_dict())
             twin.run()
         except Exception:  # whatever a net says of types that do not go together
             return self
