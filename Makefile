@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan demo-ugatit test lint types check docs notebooks demo-short matrix bench evidence clean
+.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan demo-ugatit test lint types check docs notebooks demo-short matrix bench bench-gpu bench-short evidence clean
 
 help:  ## say what there is
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
@@ -66,7 +66,7 @@ demo-short: $(READY)  ## the demos, shortened: do they run through
 	$(BIN)/i2i demo singan --out runs/demo-short/singan --steps 10
 	$(BIN)/i2i demo ugatit --out runs/demo-short/ugatit --steps 10
 
-check: lint types test docs notebooks demo-short  ## what must pass before a change lands
+check: lint types test docs notebooks demo-short bench-short  ## what must pass before a change lands
 
 matrix: $(READY)  ## every generator x discriminator x criterion x term: train, save, reload; some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m i2i.testing.matrix
@@ -74,6 +74,12 @@ matrix: $(READY)  ## every generator x discriminator x criterion x term: train, 
 bench: $(READY)  ## speed: ratios against plain torch, measured in one process
 	mkdir -p benchmarks/results
 	$(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-json=benchmarks/results/cpu.json
+
+bench-gpu:  ## speed on a CUDA device, about 25 minutes; needs torch, but no installation (GPU_PYTHON=python3, GPU_OUT=FILE.json)
+	$(or $(GPU_PYTHON),python3) benchmarks/gpu.py --out $(or $(GPU_OUT),benchmarks/results/h200.json) --minutes 24
+
+bench-short: $(READY)  ## what the benchmarks compute, once each at the smallest size; nothing is timed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-disable
 
 evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds, twenty kills
 	$(BIN)/python benchmarks/evidence/demo.py

@@ -40,7 +40,7 @@ PAGES = (
     "pix2pixhd.md",
     "singan.md",
     "ugatit.md",
-    "benchmarks.md",
+    "performance.md",
     "evidence.md",
     "when-it-fails.md",
     "recipes/index.md",
