@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from results import RESULTS, write
 from torch import Tensor
 
@@ -114,8 +115,8 @@ def mixed(name: str, mix: Mix) -> Figures:
         seconds = trained(RUNS / name / "data", models[row], changed(code, changes) + mix.after)
         rows.append({"row": row, "seconds": seconds, **data.figures(models[row])})
         print(name, rows[-1], flush=True)
-    sheet = grid(data.columns(models))
-    sheet.save(IMAGES / f"mix-{name}.png", optimize=True)
+    few_colours = grid(data.columns(models)).quantize(256, dither=Image.Dither.NONE)  # a third of the size
+    few_colours.save(IMAGES / f"mix-{name}.png", optimize=True)
     return {"baselines": data.baselines, "rows": rows}
 
 
@@ -280,11 +281,15 @@ def one_photograph(folder: Path) -> Data:
     return Data(figures, columns, {})
 
 
-R1 = ',\n    r1=i2i.every(8, i2i.player(lambda n: (n.DA, n.DB), r1_loss, adam, lr=1e-3, weights={"r1": 1})))\n'
+R1 = ',\n    r1=i2i.every(8, i2i.player(lambda n: (n.DA, n.DB), r1_loss, adam, lr=5e-4, weights={"r1": 1})))\n'
 MIXES: Mapping[str, Mix] = {
     "attention-and-scales": Mix(
         disc_data,
-        {"no attention loss": [('"cam": 1000', '"cam": 0')], "no matching": [('"match": 10', '"match": 0')]},
+        {
+            "authors' weight": [('"cam": 100}', '"cam": 1000}')],
+            "no attention": [('"cam": 100}', '"cam": 0}')],
+            "no matching": [('"match": 10', '"match": 0')],
+        },
     ),
     "averaged-cyclegan": Mix(
         thermal_data,
