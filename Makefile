@@ -56,15 +56,12 @@ docs: $(READY)  ## examples in docstrings (those of README and docs are among th
 	@echo "the site begins with $(CURDIR)/build/docs/index.html"
 
 notebooks: $(READY)  ## those of docs/notebooks: run at their small size, counted at full size; about three minutes
-	$(BIN)/python docs/run_notebooks.py
+	cd docs/notebooks && ls *.ipynb | sed 's/\.ipynb$$//' | xargs -P 2 -n 1 $(CURDIR)/$(BIN)/python ../run_notebooks.py
 
 demo-short: $(READY)  ## the demos, shortened: do they run through
 	rm -rf runs/demo-short
-	$(BIN)/i2i demo cyclegan --out runs/demo-short/cyclegan --steps 60
-	$(BIN)/i2i demo pix2pix --out runs/demo-short/pix2pix --steps 60
-	$(BIN)/i2i demo pix2pixhd --out runs/demo-short/pix2pixhd --steps 10
-	$(BIN)/i2i demo singan --out runs/demo-short/singan --steps 10
-	$(BIN)/i2i demo ugatit --out runs/demo-short/ugatit --steps 10
+	printf '%s\n' cyclegan 60 singan 10 pix2pixhd 10 pix2pix 60 ugatit 10 | OMP_NUM_THREADS=1 xargs -P 2 -n 2 \
+	    sh -c '$(BIN)/i2i demo $$0 --out runs/demo-short/$$0 --steps $$1'
 
 check: lint types test docs notebooks demo-short bench-short  ## what must pass before a change lands
 

@@ -51,9 +51,10 @@ import i2i
 
 @i2i.hookimpl
 def register_parts(register):
-    for name in ("plain", "still", "wild", "forgetful", "larger", "grey"):
+    for name in ("plain", "still", "wild", "forgetful", "larger", "grey", "noise", "guided"):
         register(f"odd/{name}", f"odd_parts:{name}", kind="generator")
-    register("odd/judge", "odd_parts:judge", kind="discriminator")
+    for name in ("judge", "wide"):
+        register(f"odd/{name}", f"odd_parts:{name}", kind="discriminator")
     register("odd/depth", "odd_parts:depth", kind="term")
     register("odd/unknown", "odd_parts:unknown", kind="term")
 
@@ -86,9 +87,30 @@ def maker(fault):
 plain, still, wild = maker(""), maker("still"), maker("wild")
 forgetful, larger, grey = maker("forgetful"), maker("larger"), maker("grey")
 
+guided = i2i.part(example=i2i.Example({}, ((1, 3, 8, 8), (1, 2, 8, 8))))(lambda: Net())
+
+class Noise(nn.Module):
+    takes = "noise"
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 3 * 6 * 8)
+
+    def forward(self, image, condition=None):
+        made = self.layer(image).unflatten(1, (3, 6, 8))
+        return i2i.Translation(made + torch.rand_like(made))
+
+@i2i.part(example=i2i.Example({}, ((1, 5),)))
+def noise():
+    return Noise()
+
 @i2i.part(example=example)
 def judge(in_channels=3):
     return i2i.as_discriminator(nn.Conv2d(in_channels, 1, 3))
+
+@i2i.part(example=i2i.Example({}, ((1, 3, 16, 16),)))
+def wide(in_channels=3):
+    return i2i.as_discriminator(nn.Conv2d(in_channels, 1, 9))
 
 @i2i.part(example=i2i.Example({}, ((1, 3, 8, 8),)))
 def depth(fake):
@@ -122,6 +144,16 @@ def test_channels_follow_the_generator():
 
 
 @pytest.mark.usefixtures("odd")
+def test_noise_may_be_of_any_shape_and_be_drawn_within():
+    assert check_combination(named("odd/noise", "odd/judge", "core/r1")) is None
+
+
+@pytest.mark.usefixtures("odd")
+def test_images_grow_to_what_is_judged():
+    assert check_combination(named("odd/plain", "odd/wide", "core/r1")) is None
+
+
+@pytest.mark.usefixtures("odd")
 @pytest.mark.parametrize(
     ("generator", "discriminator", "term", "message"),
     [
@@ -134,6 +166,14 @@ def test_channels_follow_the_generator():
             "odd/judge",
             "core/identity",
             "asks for same: odd/grey makes images (1, 8, 8) of images (3",
+        ),
+        ("odd/noise", "odd/judge", "core/cycle", "asks for back: odd/noise makes images (3, 6, 8) of noise, and"),
+        ("odd/guided", "odd/judge", "core/r1", "odd/guided asks for a condition too, as its example has, and no part"),
+        (
+            "odd/noise",
+            "odd/wide",
+            "core/r1",
+            "odd/noise makes images of 6x8, and odd/wide, whose example has 16x16, cannot judge them: ",
         ),
     ],
 )

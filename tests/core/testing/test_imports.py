@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from i2i.testing import ContractError
-from i2i.testing.imports import check_cost, check_public, files_of, public_names, taken
+from i2i.testing.imports import check_cost, check_public, files_of, package_of, public_names, taken
 
 
 @pytest.fixture
@@ -71,6 +71,16 @@ def test_files_are_found_without_being_imported(package):
     assert files_of("no_such_package") == []
 
 
+def test_files_of_others_in_a_namespace_are_not_looked_at(package):
+    root = package(plugin="")
+    outer = root.parent / "toy_space"
+    (outer / "other").mkdir(parents=True)
+    root.rename(outer / "own")
+    assert package_of("toy_space.own.plugin") == "toy_space.own"
+    assert package_of("json.decoder") == "json"
+    assert package_of("json") == "json"
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -81,6 +91,8 @@ def test_files_are_found_without_being_imported(package):
         "from i2i.settings import at_least",
         "import i2i.layers; i2i.layers.norm_layer",
         "import torch._dynamo",
+        "from i2i import data, losses\n\ndef build(data):\n    losses = {}\n    losses.update(data.values)",
+        "def f():\n    import i2i.checkpoint as c\n\ndef g(x):\n    for c in x:\n        c.weight",
     ],
 )
 def test_public_names_may_be_taken(package, code):

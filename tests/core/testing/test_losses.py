@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from i2i import Example, Verdict, part
+from i2i import Example, Verdict, needs, part
 from i2i.losses import Criterion, hinge
 from i2i.testing import ContractError, check_criterion, check_schedule, check_term
 
@@ -96,6 +96,25 @@ def test_a_term_may_ask_for_any_extra_and_for_a_critic():
     assert check_term(term(any_of, arguments={"weight": 0.5})).of("broken") == []
 
 
+def test_a_term_may_ask_a_critic_for_all_that_it_says():
+    def matched(critic, target, fake):
+        real, made = (needs(critic(image), "features") for image in (target, fake.image))
+        heat = needs(critic(target), "heat")[0].mean()
+        return heat + sum((one[0] - two[0]).abs().mean() / one[0].shape[1] for one, two in zip(real, made, strict=True))
+
+    assert check_term(term(matched)).of("broken") == []
+
+
+def test_features_are_those_of_scales_and_layers_and_extras_are_there():
+    def shaped(judged_real, fake):
+        (scale,) = needs(judged_real, "features")
+        assert isinstance(scale, tuple)
+        assert fake.extras.get("logits") is None
+        return scale[0].mean() + fake.extras.get("mask").mean()
+
+    assert check_term(term(shaped)).of("broken") == []
+
+
 def test_a_term_is_timed(monkeypatch):
     clock = itertools.count(0, 2.5)
     monkeypatch.setattr("i2i.testing.losses.time.process_time", lambda: next(clock))
@@ -121,6 +140,7 @@ def in_place_criterion(real, fake):
 @pytest.mark.parametrize(
     ("criterion", "message"),
     [
+        (lambda: hinge, "values: is a function, not a Criterion: register an i2i.losses.Criterion itself"),
         (
             Criterion(lambda v: v.logits[0], apart),
             r"values: generator\(\) must return a finite scalar tensor, not tensor",
@@ -131,7 +151,7 @@ def in_place_criterion(real, fake):
         ),
         (
             Criterion(lambda v: -mean(v), lambda r: mean(r)),
-            "values: raises TypeError: .*; generator\\(judged_fake\\), disc",
+            r"values: raises TypeError: .*; they are called as generator\(judged_fake\) and disc",
         ),
         (Criterion(mean, apart), "generator: does not reward fakes that pass as real: generator"),
         (
@@ -179,7 +199,7 @@ def counting():
             "values: raises ZeroDivisionError: .*; it must take any batch, also after the end",
         ),
         (lambda now: 1.0 if now < 1000 else float("inf"), "values: gives inf for batch 1000000; it must be a finite"),
-        (lambda now: torch.ones(1), r"values: gives tensor\(\[1.\]\) for batch 0"),
+        (lambda now: torch.ones(1), r"values: gives tensor\(\[1.\]\) for batch 0; it .* take float\(\) of it"),
         (counting(), r"asked again: gives other values when asked again: it must depend on the batch only"),
     ],
 )

@@ -16,6 +16,11 @@ from i2i.testing import ContractError, check_generator, check_layer
 COUNT = itertools.count(1)
 
 
+def named(factory):
+    factory.__qualname__ = "layer"
+    return factory
+
+
 class Layer(nn.Module):
     """A convolution with a fault."""
 
@@ -63,8 +68,7 @@ def factory(fault):
     def layer():
         return Layer(fault)
 
-    layer.__qualname__ = "layer"
-    return layer
+    return named(layer)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,18 @@ def factory(fault):
 def test_a_broken_promise_is_found(fault, message):
     with pytest.raises(ContractError, match=f"^layer, {message}"):
         check_layer(factory(fault))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 3, 1), (1, 3, 8, 8)])
+def test_samples_must_stand_apart_whatever_their_shape(shape):
+    class Centred(nn.Module):
+        changes_with_each_pass = True
+
+        def forward(self, x):
+            return x - x.mean(0, keepdim=True)
+
+    with pytest.raises(ContractError, match=r"layer, samples apart \(eval mode\): "):
+        check_layer(named(part(example=Example({}, (shape,)))(lambda: Centred())))
 
 
 def test_a_deep_copy_must_compute_the_same():

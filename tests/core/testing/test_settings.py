@@ -79,6 +79,7 @@ def written(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     code = """
 import enum, attrs
+from pathlib import Path
 from i2i.settings import at_least
 
 class Colour(enum.Enum):
@@ -113,6 +114,8 @@ class Settings:
             "colour is of type <enum 'Colour'>, which no settings file can hold: use numbers",
         ),
         ("sizes: dict[str, int] | None = None", "sizes is of type dict.str, int., which no settings file can hold"),
+        ("name: str | None = 'none'", "name is 'none', and None once it is stored: use numbers"),
+        ("file: str | Path | None = None", "file .=.*Path.'folder'.. is 'folder' once it is stored: use numbers"),
         ("size: at_least = 3", "raises StructureHandlerNotFoundError: .*; use numbers, texts"),
         ("size: list[int] = attrs.field(factory=list)", "size is of type list.int., which no settings file can hold"),
     ],

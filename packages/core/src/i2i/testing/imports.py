@@ -66,6 +66,21 @@ def _own_names(module: ModuleType) -> frozenset[str]:
     return frozenset(name for name in own if not name.startswith("_"))
 
 
+def package_of(module: str) -> str:
+    """Return the outermost package of a module that is of one owner: namespace packages hold those of many.
+
+    Example:
+        >>> package_of("i2i.data.folders")
+        'i2i'
+    """
+    names = module.split(".")
+    for count in range(1, len(names)):
+        spec = importlib.util.find_spec(".".join(names[:count]))
+        if spec is None or spec.origin is not None:
+            return ".".join(names[:count])
+    return module
+
+
 def files_of(package: str) -> list[Path]:
     """Return the Python files of an importable package or module, without importing more than its parents."""
     spec = importlib.util.find_spec(package)
@@ -82,9 +97,9 @@ def taken(files: Iterable[Path]) -> list[Taken]:
 
 
 def _taken_by(file: Path) -> Iterator[Taken]:
-    tree = ast.parse(file.read_text("utf-8"), str(file))
+    nodes = list(ast.walk(ast.parse(file.read_bytes(), str(file))))
     modules: dict[str, str] = {}  # by the name that the file gives them
-    for node in ast.walk(tree):
+    for node in nodes:
         place = f"{file.name}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -99,11 +114,20 @@ def _taken_by(file: Path) -> Iterator[Taken]:
                     yield Taken(inner, None, place)
                 else:
                     yield Taken(node.module, alias.name, place)
-    for node in ast.walk(tree):
+    for name in filter(None, map(_bound, nodes)):
+        modules.pop(name, None)  # somewhere in the file it is a variable: what its attributes are of is not known
+    for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
             owner = _module_named(node.value, modules)
             if owner is not None and not _is_module(f"{owner}.{node.attr}"):
                 yield Taken(owner, node.attr, f"{file.name}:{node.lineno}")
+
+
+def _bound(node: ast.AST) -> str | None:
+    """Return the name of a parameter or of a variable that is set there; None elsewhere."""
+    if isinstance(node, ast.arg):
+        return node.arg
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None
 
 
 def _is_of_core(module: str) -> bool:

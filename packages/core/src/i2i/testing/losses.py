@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from i2i.losses import Criterion
 from i2i.protocols import Schedule
+from i2i.terms import VALUES
 from i2i.testing.contract import CPU_SECONDS, Checks, ContractError, Report, example_of, name_of, require, seeded
 from i2i.values import Translation, Verdict
 
 _VALID = "its example must be a valid use: arguments that are no values, and a shape for each value but the critic"
+_CALLED = "they are called as generator(judged_fake) and discriminator(judged_real, judged_fake)"
 _IMAGES = ("source", "target")
 _TRANSLATIONS = ("fake", "same", "back")
 _VERDICTS = ("judged_real", "judged_fake")
@@ -28,8 +30,8 @@ def check_term(term: Callable[..., Tensor]) -> Report:
     It is a finite scalar that something can learn from, the same each time from the same seed, in bf16 too; it changes
     nothing that it is given. Parameters are filled by their names, with shapes from the example's inputs: ``source``,
     ``target``: Tensor; ``fake``, ``same``, ``back``: Translation; ``judged_real``, ``judged_fake``: Verdict, both with
-    every extra that is asked for; ``critic``: a small discriminator, which takes no shape. Those that have a default
-    are left at it.
+    every extra that is asked for; ``critic``: a small discriminator that has features and every extra, and takes no
+    shape. Those that have a default are left at it.
 
     Returns:
         What was checked.
@@ -121,7 +123,8 @@ class Filled:
             return self.term(**self.arguments)
 
     def _judge(self, image: Tensor, condition: Tensor | None = None) -> Verdict:
-        return Verdict((self.critic(image).square(),))
+        logits = self.critic(image).square()
+        return Verdict((logits,), ((logits,),), _Every((logits,)))
 
 
 def examine_term(checks: Checks, term: Callable[..., Tensor]) -> None:
@@ -178,19 +181,22 @@ def _wrapped(name: str, tensor: Tensor) -> Any:
         return Translation(tensor, _Every(tensor))
     if name in _VERDICTS:
         return Verdict((tensor,), ((tensor,),), _Every((tensor,)))
-    known = ", ".join((*_IMAGES, *_TRANSLATIONS, *_VERDICTS, "critic"))
+    known = ", ".join(VALUES)
     raise ContractError(f"asks for {name!r}; terms name values {known}: rename it, or give it a default or an argument")
 
 
 class _Every(dict[str, Any]):
-    """Extras that hold one value under every name."""
+    """Extras that hold one value under every name but those of fields."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()
         self._value = value
 
     def __contains__(self, name: object) -> bool:
-        return True
+        return name not in (*Translation._fields, *Verdict._fields)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._value if name in self else default
 
     def __missing__(self, name: str) -> Any:
         return self._value
@@ -199,7 +205,9 @@ class _Every(dict[str, Any]):
 def examine_criterion(checks: Checks, criterion: Criterion) -> None:
     """Check a criterion, promise by promise."""
     low, high = _logits(-1.0), _logits(1.0)
-    with checks.promise("values", needed=True, mend="generator(judged_fake), discriminator(judged_real, judged_fake)"):
+    with checks.promise("values", needed=True, mend=_CALLED):
+        known = all(callable(getattr(criterion, name, None)) for name in ("generator", "discriminator"))
+        require(known, f"is a {type(criterion).__name__}, not an i2i.losses.Criterion: register one, not what makes it")
         for name, value in (
             ("generator", criterion.generator(high)),
             ("discriminator", criterion.discriminator(high, low)),
@@ -252,8 +260,9 @@ def examine_schedule(checks: Checks, schedule: Schedule) -> None:
     with checks.promise("values", needed=True, mend="it must take any batch, also after the end of what it plans"):
         for now in batches:
             value = schedule(now)
-            right = isinstance(value, float | int) and math.isfinite(value)
-            require(right, f"gives {value!r} for batch {now}; it must be a finite number")
+            right, gives = isinstance(value, float | int), f"gives {value!r} for batch {now}"
+            require(right, f"{gives}; it must be a number of Python: take float() of it")
+            require(math.isfinite(value), f"{gives}; it must be a finite number")
     with checks.promise("asked again"):
         same = [schedule(now) for now in batches] == [schedule(now) for now in reversed(batches)][::-1]
         advice = "it must depend on the batch only, or on state that it saves (state_dict)"

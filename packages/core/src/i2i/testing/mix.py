@@ -67,22 +67,24 @@ class Mix:
         self._border = 0
         self.source, made = self._sizes(combination)
         self._judged = _reading(combination.discriminator, self._discriminator, made.shape[1])
+        self._check_judged(combination, made)
         self.batch = Pair(F.pad(self.source, (-self._border,) * 4), torch.rand_like(made) * 2 - 1)
         self.step = self._step()
 
     def _sizes(self, combination: Combination) -> tuple[Tensor, Tensor]:
         """Return an image as large as the discriminator needs, and what the generator makes of it."""
-        (shape, *_), (wanted, *_) = example_of(self._generator).inputs, example_of(self._discriminator).inputs
+        shape = _only_input(combination.generator, self._generator)
+        wanted = _only_input(combination.discriminator, self._discriminator)
         net = self._made()
         made = self._try(net, shape)
         if made.shape[1:] == shape[1:] and getattr(net, "size", None) is None:
             times = max(-(-least // size) for least, size in zip(wanted[2:], shape[2:], strict=True))
             shape = (*shape[:2], *(max(1, times) * size for size in shape[2:]))
             made = self._try(net, shape)
-        borders = {before - after for before, after in zip(shape[2:], made.shape[2:], strict=True)}
-        twice = borders.pop()
+        borders = {before - after for before, after in zip(shape[2:], made.shape[2:], strict=False)}
+        twice = borders.pop() if len(borders) == 1 else -1
         takes = getattr(net, "takes", None)
-        alike = shape[1] == made.shape[1] and not borders and twice >= 0 and takes is None
+        alike = shape[1] == made.shape[1] and twice >= 0 and takes is None
         asked = [name for name in self._asked if name in ("same", "back")]
         if asked and not alike:
             raise NotOfferedError(
@@ -91,6 +93,21 @@ class Mix:
             )
         self._border = twice // 2 if alike else 0
         return torch.rand(_BATCH, *shape[1:]) * 2 - 1, made
+
+    def _check_judged(self, combination: Combination, made: Tensor) -> None:
+        """Refuse images of a size that the discriminator cannot judge: one of another size than its example."""
+        own = example_of(self._discriminator).inputs[0]
+        if made.shape[2:] == own[2:]:
+            return
+        try:
+            with torch.no_grad():
+                self._judged()(made)
+        except Exception as error:  # whatever a net says of sizes that it cannot judge
+            sizes = ["x".join(map(str, shape[2:])) for shape in (made.shape, own)]
+            raise NotOfferedError(
+                f"{combination.generator.name} makes images of {sizes[0]}, and {combination.discriminator.name}, whose "
+                f"example has {sizes[1]}, cannot judge them: {error}"
+            ) from error
 
     def _made(self) -> nn.Module:
         # Arguments may be nets, which each combination trains.
@@ -172,6 +189,18 @@ def asked_of(term: Callable[..., Tensor]) -> tuple[str, ...]:
         if name not in VALUES:
             raise CompositionError(f"a term cannot ask for {name!r}; the names are {', '.join(VALUES)}")
     return tuple(asked)
+
+
+def _only_input(part: Part, factory: Callable[..., Any]) -> tuple[int, ...]:
+    """Return the shape of what a part reads.
+
+    Raises:
+        CompositionError: its example feeds it more than an image.
+    """
+    shape, *more = example_of(factory).inputs
+    if more:
+        raise NotOfferedError(f"{part.name} asks for a condition too, as its example has, and no part here offers one")
+    return shape
 
 
 def _reading(part: Part, factory: Callable[..., Any], channels: int) -> Callable[[], nn.Module]:

@@ -71,7 +71,7 @@ def _check_training(checks: Checks, built: Built) -> None:
 
 def _check_one_pass(built: Built) -> None:
     """Check what `i2i.together` relies on: one pass over two batches is two passes, also for what buffers hold then."""
-    others = [tensor.flip(-1) for tensor in built.inputs]
+    others = _others(built)
     joined = built.run(inputs=[torch.cat(pair) for pair in zip(built.inputs, others, strict=True)])
     held = {name: value.clone() for name, value in built.net.state_dict().items()}
     one, two = built.run(), built.run(built.net, others)
@@ -106,7 +106,10 @@ def _check_gradients(built: Built) -> None:
     _total(built.run()).backward()  # type: ignore[no-untyped-call]
     learning = {name: parameter.grad for name, parameter in net.named_parameters() if parameter.requires_grad}
     lost = [name for name, gradient in learning.items() if gradient is None]
-    advice = "no result depends on it, so nothing can train it; use it, remove it, or freeze it (requires_grad_(False))"
+    advice = (
+        "at its example no result depends on it; if it needs a condition, let the example feed one, else use it, "
+        "remove it, or freeze it (requires_grad_(False))"
+    )
     require(not lost, f"no gradient reaches {listed(lost)}: {advice}")
     wild = [name for name, gradient in learning.items() if gradient is not None and not gradient.isfinite().all()]
     advice = "add a small number inside of square roots, norms and divisions"
@@ -115,7 +118,6 @@ def _check_gradients(built: Built) -> None:
 
 
 def _check_saving(checks: Checks, built: Built, *, registered: bool) -> None:
-    from i2i.models import load, save
     from i2i.registry import name_of
 
     spec: Any = built.net.spec
@@ -123,17 +125,27 @@ def _check_saving(checks: Checks, built: Built, *, registered: bool) -> None:
     if not known and not registered:
         checks.skip("saving", "it is registered by no plugin, so what is saved cannot be loaded by its name")
         return
-    with checks.promise("saving"), tempfile.TemporaryDirectory() as folder:
+    with checks.promise("saving"):
         require(known, f"is defined at {spec.factory!r}, which is not what is registered: register that reference")
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", UserWarning)
-            save(built.net, Path(folder) / "model")
+        same = _same(built.run(), built.run(reloaded(built.net)))
+        advice = "all that makes a difference must be an argument of the factory, a parameter or a buffer"
+        require(same, f"computes something else once saved and loaded: {advice}")
+
+
+def reloaded(net: nn.Module) -> nn.Module:
+    """Save a net and load it by the name of its part, in eval mode.
+
+    Raises:
+        ContractError: what was saved does not say how to build it.
+    """
+    from i2i.models import load, save
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        save(net, Path(folder) / "model")
         told = " ".join(str(line.message) for line in said if "weights only" in str(line.message))
         require(not told, f"{told}; arguments must be numbers, texts, booleans, None, tuples of these or other parts")
-        loaded: Any = load(Path(folder) / "model").eval()
-        advice = "all that makes a difference must be an argument of the factory, a parameter or a buffer"
-        same = _same(built.run(), built.run(loaded))
-        require(same, f"computes something else once saved and loaded: {advice}")
+        return load(Path(folder) / "model").eval()
 
 
 def _cpu_time(built: Built) -> float:
@@ -158,9 +170,14 @@ def _total(value: Any) -> Tensor:
 
 def _apart(built: Built) -> bool:
     """Tell whether a sample's result is the same with other samples beside it."""
-    beside = _tensors(built.run(inputs=[torch.cat((tensor, tensor.flip(-1))) for tensor in built.inputs]))
+    beside = _tensors(built.run(inputs=[torch.cat(pair) for pair in zip(built.inputs, _others(built), strict=True)]))
     alone = _tensors(built.run())
     return _close(alone, [two[: len(one)] for one, two in zip(alone, beside, strict=True)])
+
+
+def _others(built: Built) -> list[Tensor]:
+    """Return other inputs of the same shapes; they differ where there is one value for each sample, too."""
+    return [-tensor.flip(-1) for tensor in built.inputs]
 
 
 def _close(some: list[Tensor], others: list[Tensor]) -> bool:

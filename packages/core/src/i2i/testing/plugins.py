@@ -21,7 +21,7 @@ from i2i.settings import RunSettings
 from i2i.testing import losses, nets, settings
 from i2i.testing.contract import Checks, ContractError, Report, example_of, require, seeded
 from i2i.testing.images import write_images
-from i2i.testing.imports import check_cost, check_public, files_of, taken
+from i2i.testing.imports import check_cost, check_public, files_of, package_of, taken
 from i2i.testing.recipes import check_form, examine_data, examine_recipe, tiny
 
 
@@ -105,12 +105,21 @@ def _check_imports(checks: Checks, plugin: Plugin, tables: Tables) -> None:
     entry = plugin.module.partition(":")[0]
     with checks.promise("no torch for help"):
         check_cost([entry, *(each.settings_reference.partition(":")[0] for each in tables.recipes.all())])
-    package = entry.partition(".")[0]
-    if package == "i2i":
+    if package_of(entry) == "i2i":
         checks.skip("public names", "it is i2i itself")
         return
     with checks.promise("public names"):
-        check_public(taken(files_of(package)))
+        packages = sorted({package_of(module) for module in (entry, *_referred(tables))} - {"i2i"})
+        check_public(taken(file for package in packages for file in files_of(package)))
+
+
+def _referred(tables: Tables) -> set[str]:
+    """Return the modules that references name."""
+    named: list[Any] = [*tables.parts.all(), *tables.observers.all(), *tables.commands.all(), *tables.converters.all()]
+    references = [each.reference for each in named]
+    for recipe in tables.recipes.all():
+        references += [recipe.settings_reference, recipe.build_reference]
+    return {reference.partition(":")[0] for reference in references}
 
 
 def _check_part(checks: Checks, part: Part) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from i2i.policy import Policy
 from i2i.recipes import Evaluation, Recipe
 from i2i.step import check_trained, modules_of
 from i2i.testing.contract import Checks, Report, require, seeded
+from i2i.testing.modules import reloaded
 from i2i.testing.updates import Training, Watch, same_trees
 from i2i.tree import leaves
 
@@ -45,16 +47,30 @@ def check_recipe(recipe: Recipe) -> Report:
 
 
 def tiny(settings: type[Any]) -> Any:
-    """Return settings made small by the common vocabulary, for those of its fields that the class has."""
+    """Return settings made small by the common vocabulary, for those of its fields that the class has.
+
+    A field of another type than the common one, or one that refuses the small value, keeps its default.
+    """
     small: dict[str, Any] = {
         "steps": 3, "batch_size": 2, "load_size": 18, "crop_size": 16, "base_width": 4, "blocks": 1, "downs": 2,
         "dropout": 0.0, "discriminator_width": 4, "discriminator_layers": 1, "max_width": 4, "min_size": 12,
         "max_size": 16, "perceptual": False,
     }  # fmt: skip
     for_each = {"steps": (3,), "discriminator_layers": (3,)}  # of each stage, of each judge
-    fields = attrs.fields_dict(settings)
-    small |= {n: v for n, v in for_each.items() if n in fields and isinstance(fields[n].default, tuple)}
-    return settings(**{name: value for name, value in small.items() if name in fields})
+    defaults = {name: field.default for name, field in attrs.fields_dict(settings).items()}
+    small |= {name: value for name, value in for_each.items() if isinstance(defaults.get(name), tuple)}
+    accepted: dict[str, Any] = {}
+    for name, value in (*small.items(), *small.items()):  # twice: one may be small only once another is
+        if name not in defaults or _kind(defaults[name]) not in (_kind(value), type(None)):
+            continue
+        with suppress(Exception):  # whatever a validator raises
+            settings(**accepted | {name: value})
+            accepted[name] = value
+    return settings(**accepted)
+
+
+def _kind(value: object) -> type[Any]:
+    return float if isinstance(value, int) and not isinstance(value, bool) else type(value)
 
 
 def examine_recipe(checks: Checks, recipe: Recipe) -> None:
@@ -81,9 +97,12 @@ def examine_recipe(checks: Checks, recipe: Recipe) -> None:
     nets = course.watch.training.nets
     with checks.promise("preview"), evaluating(nets):
         _check_images("preview()", recipe.preview(nets, recipe.preview_batch()))
+    models: Mapping[str, nn.Module] = {}
     with checks.promise("models"):
-        _check_models(recipe.models(nets), nets)
-    _check_saving(checks, recipe.models(nets))
+        found = recipe.models(nets)
+        _check_models(found, nets)
+        models = found
+    _check_saving(checks, models)
     if recipe.evaluation is None:
         checks.skip("evaluation", "it has none, so a run cannot be validated")
         return
@@ -150,10 +169,20 @@ def _batches(recipe: Recipe) -> list[Any]:
     strange = sorted({type(leaf).__name__ for leaf in held if not isinstance(leaf, Tensor)})
     advice = "batches are NamedTuples of tensors, keep the rest in what reads them"
     require(not strange, f"a batch holds a {', '.join(strange)}: {advice}")
-    sizes = sorted({len(leaf) if leaf.ndim else 0 for leaf in held})
-    advice = "each must have the samples of the batch as its first dimension"
-    require(len(sizes) == 1 and sizes[0] > 0, f"the tensors of a batch hold {sizes} samples: {advice}")
+    for group in _groups(batches[0]):
+        sizes = sorted({len(leaf) if leaf.ndim else 0 for leaf in group})
+        advice = "each must have the samples of the batch as its first dimension"
+        require(len(sizes) == 1 and sizes[0] > 0, f"the tensors of a batch hold {sizes} samples: {advice}")
     return batches
+
+
+def _groups(batch: Any) -> Iterator[list[Tensor]]:
+    """Yield the tensors that must hold equally many samples: all, or those of each batch that was joined."""
+    if isinstance(batch, tuple) and batch and all(isinstance(part, tuple) for part in batch):
+        for part in batch:
+            yield from _groups(part)
+    else:
+        yield list(leaves(batch))
 
 
 class _Course:
@@ -172,16 +201,18 @@ class _Course:
         second = self.watch.update(batches[-1], self.later)
         self.weights = copy.deepcopy(_weights(training.nets))
         self.metrics = [first, second]
-        _check_metrics(first, second)
+        seen = [first, second]
         if recipe.length > self.later + 1:  # of stages, the first update that the second one is watched in
-            self.watch.update(batches[-1], self.later + 1)
+            seen.append(self.watch.update(batches[-1], self.later + 1))
+        _check_metrics(seen, in_stages=len(stages) > 1)
         require(self.watch.moved, "no update changes what it trains: is the learning rate 0?")
 
 
-def _check_metrics(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
-    other = sorted(set(first) ^ set(second))
+def _check_metrics(seen: Sequence[Mapping[str, Tensor]], *, in_stages: bool) -> None:
+    alike = seen[1:] if in_stages else seen  # the first ones are then of another stage, which may have other terms
+    other = sorted(set().union(*alike) - set(alike[0]).intersection(*alike))
     require(not other, f"the names of its metrics change: {', '.join(other)}; a loss must always return the same terms")
-    wild = [name for name, value in second.items() if not value.isfinite()]
+    wild = sorted({name for metrics in seen for name, value in metrics.items() if not value.isfinite()})
     advice = "look for divisions, logarithms and square roots at 0"
     require(not wild, f"its metrics are not finite: {', '.join(wild)}; {advice}")
 
@@ -209,6 +240,8 @@ def _check_images(what: str, images: Mapping[str, Tensor]) -> None:
 
 def _check_models(models: Mapping[str, nn.Module], nets: Any) -> None:
     known = {id(parameter) for net in modules_of(nets) for parameter in net.parameters()}
+    named = isinstance(models, Mapping)
+    require(named, f"models() returns a {type(models).__name__}: return the models by name, one alone as {{'': net}}")
     require(bool(models), "models() must name nets that are trained, or what is made of such nets only: it names none")
     for name, model in models.items():
         shown = name or "the model"
@@ -221,7 +254,6 @@ def _check_models(models: Mapping[str, nn.Module], nets: Any) -> None:
 
 def _check_saving(checks: Checks, models: Mapping[str, nn.Module]) -> None:
     """Check that what a run leaves can be loaded by its name."""
-    from i2i.models import load, save
     from i2i.registry import name_of
 
     for name, model in models.items():
@@ -230,10 +262,8 @@ def _check_saving(checks: Checks, models: Mapping[str, nn.Module]) -> None:
         if not isinstance(spec, Spec) or name_of(spec.factory) is None:
             checks.skip(promise, "no registered part made the model, so only its weights are saved")
             continue
-        with checks.promise(promise), tempfile.TemporaryDirectory() as folder:
-            loaded = load(save(model, Path(folder) / "model"))
-            same = same_trees(loaded.state_dict(), model.state_dict())
-            require(same, "comes back with other weights: what changes must be a parameter or a buffer")
+        with checks.promise(promise):
+            reloaded(model)
 
 
 def _check_evaluation(evaluation: Evaluation, nets: Any) -> None:
