@@ -51,9 +51,9 @@ import i2i
 
 @i2i.hookimpl
 def register_parts(register):
-    for name in ("plain", "still", "wild", "forgetful", "larger", "grey", "noise", "guided"):
+    for name in ("plain", "still", "wild", "forgetful", "larger", "grey", "noise", "guided", "free"):
         register(f"odd/{name}", f"odd_parts:{name}", kind="generator")
-    for name in ("judge", "wide"):
+    for name in ("judge", "wide", "judge_of_two"):
         register(f"odd/{name}", f"odd_parts:{name}", kind="discriminator")
     register("odd/depth", "odd_parts:depth", kind="term")
     register("odd/unknown", "odd_parts:unknown", kind="term")
@@ -87,7 +87,26 @@ def maker(fault):
 plain, still, wild = maker(""), maker("still"), maker("wild")
 forgetful, larger, grey = maker("forgetful"), maker("larger"), maker("grey")
 
-guided = i2i.part(example=i2i.Example({}, ((1, 3, 8, 8), (1, 2, 8, 8))))(lambda: Net())
+class Guided(Net):
+    needs = True
+
+    def forward(self, image, condition=None):
+        if self.needs and condition is None:
+            raise ValueError("no condition")
+        return super().forward(image)
+
+class Free(Guided):
+    needs = False
+
+both = i2i.part(example=i2i.Example({}, ((1, 3, 8, 8), (1, 3, 8, 8))))
+
+@both
+def guided():
+    return Guided()
+
+@both
+def free():
+    return Free()
 
 class Noise(nn.Module):
     takes = "noise"
@@ -107,6 +126,10 @@ def noise():
 @i2i.part(example=example)
 def judge(in_channels=3):
     return i2i.as_discriminator(nn.Conv2d(in_channels, 1, 3))
+
+@both
+def judge_of_two(in_channels=3):
+    return i2i.as_discriminator(nn.Conv2d(2 * in_channels, 1, 3))
 
 @i2i.part(example=i2i.Example({}, ((1, 3, 16, 16),)))
 def wide(in_channels=3):
@@ -149,6 +172,11 @@ def test_noise_may_be_of_any_shape_and_be_drawn_within():
 
 
 @pytest.mark.usefixtures("odd")
+def test_a_condition_may_be_left_out():
+    assert check_combination(named("odd/free", "odd/judge", "core/r1")) is None
+
+
+@pytest.mark.usefixtures("odd")
 def test_images_grow_to_what_is_judged():
     assert check_combination(named("odd/plain", "odd/wide", "core/r1")) is None
 
@@ -169,6 +197,7 @@ def test_images_grow_to_what_is_judged():
         ),
         ("odd/noise", "odd/judge", "core/cycle", "asks for back: odd/noise makes images (3, 6, 8) of noise, and"),
         ("odd/guided", "odd/judge", "core/r1", "odd/guided asks for a condition too, as its example has, and no part"),
+        ("odd/plain", "odd/judge_of_two", "core/r1", "odd/judge_of_two asks for a condition too, as its example has"),
         (
             "odd/noise",
             "odd/wide",

@@ -14,6 +14,7 @@ def register_parts(register):
     register("deep/maker", "deep_parts:maker", kind="generator")
     register("deep/broken", "deep_parts:broken", kind="generator")
     register("deep/plain", "deep_parts:plain", kind="generator")
+    register("deep/around", "deep_parts:around", kind="generator")
 
 class Maker(torch.nn.Module):
     def __init__(self, fails):
@@ -35,6 +36,12 @@ def broken():
 
 def plain():
     return Maker(False)
+
+norm = torch.nn.BatchNorm2d(3)
+
+@i2i.part(example=i2i.Example({"inner": norm}, ((1, 3, 4, 4),)))
+def around(inner):
+    return i2i.as_generator(torch.nn.Sequential(inner))
 """
 
 
@@ -58,3 +65,11 @@ def test_asking_draws_no_random_number() -> None:
     offers.cache_clear()
     assert "features" in offers(registry.part("cyclegan/patch_discriminator"))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_nets_of_an_example_stay_as_they_are(install) -> None:
+    install("deep", "i2i-deep", deep_parts=PARTS)
+    assert offers(registry.part("deep/around")) == ("image",)
+    import deep_parts  # type: ignore[import-not-found]
+
+    assert int(deep_parts.norm.num_batches_tracked) == 0

@@ -81,7 +81,7 @@ def test_a_folder_is_new_or_empty(tmp_path, out, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["2", "a", "x9", "class", "a_b-c", LONGEST])
-def test_names_that_are_taken(tmp_path, name):
+def test_names_that_are_accepted(tmp_path, name):
     assert main(["new-plugin", name, "--out", str(tmp_path)]) == 0
     assert (tmp_path / "src" / f"i2i_{name.replace('-', '_')}" / "plugin.py").is_file()
 

@@ -48,12 +48,29 @@ def translated(x, y):
         (lambda x, y: Translation(y[:1]), r"makes an image \(1, 3, 8, 8\), not \(b, c, h, w\) with b = 2"),
         (lambda x, y: Translation((y,)), r"makes an image a tuple, not \(b, c, h, w\)"),
         (lambda x, y: Translation(y * x.mul_(0.5)), "changes its input in place: use x = x \\* 2 instead of"),
+        (
+            lambda x, y: Translation(y, {"loss": y.mean()}),
+            r"extras must hold tensors \(b, ...\) with b = 2 as .*, not \(\)",
+        ),
         (lambda x, y: Translation(y @ y[0, 0, :3]), "raises RuntimeError: .*; its example must be a valid use"),
     ],
 )
 def test_a_generator_must_make_images(make, message):
     with pytest.raises(ContractError, match=f"^net, values: {message}"):
         check_generator(factory(make))
+
+
+@pytest.mark.parametrize(
+    ("check", "value"), [(check_generator, Translation), (check_discriminator, lambda y: Verdict((y,)))]
+)
+def test_a_net_must_take_a_condition(check, value):
+    class Bare(nn.Conv2d):
+        def forward(self, image):
+            return value(super().forward(image))
+
+    message = r"values: forward\(image\) takes no condition: write forward\(self, image, condition=None\); i2i.layers"
+    with pytest.raises(ContractError, match=message):
+        check(part(example=EXAMPLE)(lambda: Bare(3, 3, 1)))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +83,7 @@ def test_a_generator_must_make_images(make, message):
         ({"takes": "sound"}, "attributes: takes \\(='sound'\\) must be 'noise' or 'labels', or None"),
         ({"size": 8}, "attributes: has size 8; it must be \\(height, width\\)"),
         ({"size": (8, 8.0)}, "attributes: has size \\(8, 8.0\\); it must be \\(height, width\\)"),
+        ({"size": (8, 9)}, "attributes: says size = \\(8, 9\\), but its example feeds it \\(2, 3, 8, 8\\): make them"),
     ],
 )
 def test_what_a_generator_says_of_itself_must_be_true(attributes, message):
@@ -83,16 +101,29 @@ def test_images_of_any_size_must_pass():
         check_generator(factory(half_and_double))
     assert str(caught.value).startswith("net, any size: raises RuntimeError: ")
     assert str(caught.value).endswith(
-        "an image of 9x11 must pass: say multiple = N where sides must be multiples of N, "
+        "images of 9x11 and 1x1 must pass: say multiple = N where sides must be multiples of N, "
         "smallest = N where they must be at least N"
     )
     assert check_generator(factory(half_and_double, multiple=2)).of("broken") == []
 
 
+def reflecting(x, y):
+    return Translation(nn.functional.avg_pool2d(nn.functional.pad(y, (2, 2, 2, 2), "reflect"), 5, 1))
+
+
+def test_small_images_must_pass():
+    with pytest.raises(
+        ContractError, match=r"^net, any size: raises RuntimeError: .*; images of 9x11 and 1x1 must pass"
+    ):
+        check_generator(factory(reflecting))
+    assert check_generator(factory(reflecting, smallest=3)).of("broken") == []
+
+
 def test_images_of_any_size_must_be_finite():
     make = factory(lambda x, y: Translation(y / (x.shape[-1] == 8)))
     with pytest.raises(
-        ContractError, match="^net, any size: makes values that are not finite of 9x11: say multiple = N"
+        ContractError,
+        match="^net, any size: makes values that are not finite of images of 9x11 and 1x1: say multiple = N",
     ):
         check_generator(make)
 
@@ -120,6 +151,12 @@ def test_what_i2i_translate_refuses_is_not_checked_by_it(make, example, attribut
         (lambda x, y: Verdict([y]), "returns no logits: they must be a tuple"),
         (lambda x, y: Verdict((y.mean((2, 3)),)), r"logits are \(2, 3\), not \(b, c, h, w\) with b = 2"),
         (lambda x, y: Verdict((y,), ((y,), (y,))), r"one per scale \(1 here\), not features of 2"),
+        (
+            lambda x, y: Verdict((y,), (y,)),
+            r"features hold a tensor for a scale: return a tuple of the layers for each",
+        ),
+        (lambda x, y: Verdict((y,), ((y[0],),)), r"features and extras must hold tensors .* not \(3, 8, 8\)"),
+        (lambda x, y: Verdict((y,), extras={"cam": (0.5,)}), r"features and extras must hold tensors .* not a float"),
         (lambda x, y: Verdict((y,), extras={"cam": (y, y)}), r"one per scale \(1 here\), not cam of 2"),
     ],
 )
@@ -137,9 +174,9 @@ def test_features_and_extras_may_be_there_for_each_scale():
     ("make", "message"),
     [
         (lambda x, y: {"features": y}, "returns a dict, not a tensor: return a tensor or a NamedTuple of tensors"),
-        (lambda x, y: (y, y[:1]), r"must return tensors \(b, ...\) with b = 2 as its input, not \(1, 3, 8, 8\)"),
-        (lambda x, y: (y, 3), r"must return tensors \(b, ...\) .*, not a int"),
-        (lambda x, y: y.sum(), r"must return tensors \(b, ...\) .*, not \(\)"),
+        (lambda x, y: (y, y[:1]), r"it must hold tensors \(b, ...\) with b = 2 as its input, not \(1, 3, 8, 8\)"),
+        (lambda x, y: (y, 3), r"it must hold tensors \(b, ...\) .*, not a int"),
+        (lambda x, y: y.sum(), r"it must hold tensors \(b, ...\) .*, not \(\)"),
         (lambda x, y: y / 0, "makes values that are not finite"),
     ],
 )

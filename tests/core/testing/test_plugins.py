@@ -171,6 +171,12 @@ def test_a_recipe_may_read_one_image(install):
     assert check_plugin("toy").of("broken") == []
 
 
+def test_one_that_opens_an_image_itself_is_given_one_too(install):
+    code = "[run.data] if run.data.open('rb') else []"
+    install("toy", "i2i-toy", **changed("toy_recipe", 'run.data / "trainA"', code))
+    assert check_plugin("toy").of("broken") == []
+
+
 FAULTS = [
     [
         ("toy_plugin", "import i2i\n", "import i2i\nimport i2i.tree\n", r"imports, public names: .*i2i.tree \(toy"),

@@ -79,6 +79,10 @@ def test_what_is_checked_is_reported():
             {"data": lambda: [(batch(), torch.zeros(3))]},
             r"data: the tensors of a batch hold \[2, 3\] samples: each must have the samples of the batch",
         ),
+        (
+            {"data": lambda: [(batch(), (torch.zeros(3), torch.zeros(4)))]},
+            r"data: the tensors of a batch hold \[3, 4\] samples",
+        ),
         ({"data": lambda: [Single(torch.zeros(()))]}, r"data: the tensors of a batch hold \[0\] samples"),
         ({"nets": lambda: i2i.nets(G=nn.ReLU())}, "training: raises CompositionError: .*; it must train for three"),
         ({"step": player(lr=0.0)}, r"training: no update changes what it trains: is the learning rate 0\?"),
@@ -92,6 +96,11 @@ def test_what_is_checked_is_reported():
             {"preview": lambda nets, batch: {"A": batch.image / 0}},
             r"preview: preview\(\) returns images that are not finite: A; is something divided by 0\?",
         ),
+        ({"models": lambda nets: {"": nets.H}}, r"models: raises AttributeError: .*H"),
+        (
+            {"models": lambda nets: nets.G},
+            r"models: models\(\) returns a Conv2d: return the models by name, .* {'': net}",
+        ),
         ({"models": lambda nets: {}}, r"models: models\(\) must name nets that are trained, .*: it names none"),
         ({"models": lambda nets: {"a2b": nets.G.forward}}, r"models: models\(\): a2b is a method, not an nn.Module"),
         (
@@ -104,6 +113,12 @@ def test_what_is_checked_is_reported():
 def test_a_broken_recipe_is_found(changes, message):
     with pytest.raises(ContractError, match=f"^recipe, {message}"):
         check_recipe(recipe(**changes))
+
+
+def test_joined_batches_may_differ_in_size():
+    joined = (batch(), Single(torch.ones(3, 1, 4, 4)))
+    report = check_recipe(recipe(data=lambda: [joined], step=player(lambda nets, x: size(nets, x[1]))))
+    assert report.of("broken") == []
 
 
 def test_a_recipe_is_a_recipe():

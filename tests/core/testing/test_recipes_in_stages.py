@@ -17,11 +17,17 @@ from i2i.testing.contract import Checks
 from i2i.testing.recipes import examine_data
 
 
-def in_two_stages(fault=""):
-    """A recipe with a net for each of two stages, of which it makes one model; its losses draw at random."""
+def in_two_stages(fault="", *, later=()):
+    """A recipe with a net for each of two stages, of which it makes one model; its losses draw at random.
+
+    The second stage has further terms, ``later``.
+    """
 
     def loss(nets, batch):
         return {"size": nets.G(batch.image + torch.randn_like(batch.image)).square().mean()}
+
+    def more(nets, batch):
+        return loss(nets, batch) | {name: nets.G.bias.square().sum() for name in later}
 
     def after(nets):
         if fault == "moves what is finished" and before:
@@ -35,7 +41,9 @@ def in_two_stages(fault=""):
         if fault == "forgets" and k:
             grown.append(k)
             finished[0].G.bias.data.fill_(len(grown))
-        step = i2i.player(lambda n: n.G, loss, torch.optim.Adam, weights={"size": 1}, lr=0.1, after=after)
+        terms = more if k else loss
+        weights = dict.fromkeys(("size", *later) if k else ("size",), 1.0)
+        step = i2i.player(lambda n: n.G, terms, torch.optim.Adam, weights=weights, lr=0.1, after=after)
         nets = i2i.nets(G=nn.Conv2d(1, 1, 1))
         if k:
             nets.G.load_state_dict(finished[0].G.state_dict())
@@ -57,6 +65,21 @@ def in_two_stages(fault=""):
 
 def test_a_model_may_be_made_of_the_nets_of_stages():
     assert check_recipe(in_two_stages()).of("broken") == []
+
+
+def test_stages_may_have_other_terms():
+    assert check_recipe(in_two_stages(later=("bias",))).of("broken") == []
+
+
+def test_a_stage_keeps_its_terms():
+    recipe = in_two_stages()
+
+    def update(nets, state, batch, turn):
+        state, metrics = recipe.step.update(nets, state, batch, turn)
+        return state, metrics | ({"more": metrics["size"]} if turn.now > 2 else {})
+
+    with pytest.raises(ContractError, match="training: the names of its metrics change: more; a loss must"):
+        check_recipe(recipe._replace(step=recipe.step._replace(update=update)))
 
 
 @pytest.mark.parametrize(
@@ -133,3 +156,29 @@ def test_settings_are_made_small():
         other: float = 1.5
 
     assert tiny(Staged) == Staged(steps=(3,), blocks=1)
+
+
+def test_settings_of_other_types_or_bounds_stay_as_they_are():
+    @attrs.frozen
+    class Fixed:
+        load_size: int = attrs.field(default=64, validator=attrs.validators.ge(16))
+        crop_size: tuple[int, int] = (8, 12)
+        dropout: bool = True
+        perceptual: float = 2.5
+        blocks: int = attrs.field(default=6, validator=attrs.validators.in_((6, 9)))
+        downs: int | None = None
+
+    assert tiny(Fixed) == Fixed(load_size=18, downs=2)
+
+
+def test_settings_that_belong_together_are_made_small():
+    @attrs.frozen
+    class Bound:
+        load_size: int = 64
+        crop_size: int = 32
+
+        def __attrs_post_init__(self):
+            if self.crop_size > self.load_size:
+                raise ValueError("the crop is too large")
+
+    assert tiny(Bound) == Bound(load_size=18, crop_size=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import torch
@@ -32,7 +33,8 @@ def offers(part: Part) -> tuple[str, ...]:
         factory = part.load()
         with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
             example = factory.example  # type: ignore[attr-defined]
-            value = factory(**example.arguments)(*map(torch.zeros, example.inputs))
+            # A copy: nets among the arguments would keep what a pass changes in their buffers.
+            value = factory(**copy.deepcopy(example.arguments))(*map(torch.zeros, example.inputs))
     except Exception:  # it is code of a plugin, and this is only a hint
         return ()
     return tuple(held(value)) if isinstance(value, Translation | Verdict) else ()

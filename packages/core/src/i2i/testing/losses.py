@@ -207,7 +207,7 @@ def examine_criterion(checks: Checks, criterion: Criterion) -> None:
     low, high = _logits(-1.0), _logits(1.0)
     with checks.promise("values", needed=True, mend=_CALLED):
         known = all(callable(getattr(criterion, name, None)) for name in ("generator", "discriminator"))
-        require(known, f"is a {type(criterion).__name__}, not an i2i.losses.Criterion: register one, not what makes it")
+        require(known, f"is a {type(criterion).__name__}, not a Criterion: register an i2i.losses.Criterion itself")
         for name, value in (
             ("generator", criterion.generator(high)),
             ("discriminator", criterion.discriminator(high, low)),

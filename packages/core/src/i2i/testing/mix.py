@@ -73,10 +73,13 @@ class Mix:
 
     def _sizes(self, combination: Combination) -> tuple[Tensor, Tensor]:
         """Return an image as large as the discriminator needs, and what the generator makes of it."""
-        shape = _only_input(combination.generator, self._generator)
-        wanted = _only_input(combination.discriminator, self._discriminator)
+        (shape, *_), (wanted, *_) = example_of(self._generator).inputs, example_of(self._discriminator).inputs
         net = self._made()
-        made = self._try(net, shape)
+        try:
+            made = self._try(net, shape)
+        except Exception:  # whatever a net says of a condition that it misses
+            _check_only_input(combination.generator, self._generator)
+            raise
         if made.shape[1:] == shape[1:] and getattr(net, "size", None) is None:
             times = max(-(-least // size) for least, size in zip(wanted[2:], shape[2:], strict=True))
             shape = (*shape[:2], *(max(1, times) * size for size in shape[2:]))
@@ -95,14 +98,15 @@ class Mix:
         return torch.rand(_BATCH, *shape[1:]) * 2 - 1, made
 
     def _check_judged(self, combination: Combination, made: Tensor) -> None:
-        """Refuse images of a size that the discriminator cannot judge: one of another size than its example."""
-        own = example_of(self._discriminator).inputs[0]
-        if made.shape[2:] == own[2:]:
+        """Refuse what the discriminator cannot judge, where its example has another size, or more than an image."""
+        own, *more = example_of(self._discriminator).inputs
+        if made.shape[2:] == own[2:] and not more:
             return
         try:
             with torch.no_grad():
                 self._judged()(made)
-        except Exception as error:  # whatever a net says of sizes that it cannot judge
+        except Exception as error:  # whatever a net says of what it cannot judge
+            _check_only_input(combination.discriminator, self._discriminator)
             sizes = ["x".join(map(str, shape[2:])) for shape in (made.shape, own)]
             raise NotOfferedError(
                 f"{combination.generator.name} makes images of {sizes[0]}, and {combination.discriminator.name}, whose "
@@ -191,16 +195,14 @@ def asked_of(term: Callable[..., Tensor]) -> tuple[str, ...]:
     return tuple(asked)
 
 
-def _only_input(part: Part, factory: Callable[..., Any]) -> tuple[int, ...]:
-    """Return the shape of what a part reads.
+def _check_only_input(part: Part, factory: Callable[..., Any]) -> None:
+    """Refuse a part that does not run on an image alone, as its example does not.
 
     Raises:
-        CompositionError: its example feeds it more than an image.
+        CompositionError: its example feeds it more.
     """
-    shape, *more = example_of(factory).inputs
-    if more:
+    if len(example_of(factory).inputs) > 1:
         raise NotOfferedError(f"{part.name} asks for a condition too, as its example has, and no part here offers one")
-    return shape
 
 
 def _reading(part: Part, factory: Callable[..., Any], channels: int) -> Callable[[], nn.Module]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from i2i.observers import evaluating
 from i2i.pixels import TAKEN
 from i2i.testing.built import Built, Factory
-from i2i.testing.contract import Checks, Report, name_of, require
+from i2i.testing.contract import Checks, ContractError, Report, name_of, require
 from i2i.testing.modules import check_module
 from i2i.tree import leaves
 from i2i.values import Translation, Verdict
 
-_VALID = "its example must be a valid use: arguments of the factory, and the shapes of what the module reads"
+_VALID = (
+    "its example must be a valid use: arguments of the factory, and the shapes of what the module reads, which are "
+    "numbers from -1 to 1"
+)
 
 
 def check_generator(factory: Factory) -> Report:
@@ -72,7 +77,7 @@ def examine_generator(checks: Checks, factory: Factory, *, registered: bool = Fa
     """Check a generator, promise by promise; ``registered`` ones must be found by their name once they are saved."""
     built = _built(checks, factory, _check_translation)
     with checks.promise("attributes", needed=True):
-        _check_attributes(built.net)
+        _check_attributes(built.net, built.inputs[0])
     refused = _refused(built)
     if refused:
         checks.skip("any size", f"{refused}, so i2i translate refuses it")
@@ -106,7 +111,18 @@ def _built(checks: Checks, factory: Factory, check: Callable[[Built, Any], None]
     return built
 
 
+def _check_call(net: nn.Module) -> None:
+    """Check that a net takes a condition, as those do that call it without knowing which one it is."""
+    advice = "write forward(self, image, condition=None); i2i.layers.check_no_condition refuses one that has no use"
+    signature = inspect.signature(net.forward)
+    try:
+        signature.bind("image", None)
+    except TypeError as error:
+        raise ContractError(f"forward{signature} takes no condition: {advice}") from error
+
+
 def _check_translation(built: Built, value: Any) -> None:
+    _check_call(built.net)
     advice = "return i2i.Translation(image)"
     require(isinstance(value, Translation), f"returns a {type(value).__name__}, not a Translation: {advice}")
     image, net, batch, fed = value.image, built.net, *built.inputs[0].shape[:2]
@@ -117,9 +133,11 @@ def _check_translation(built: Built, value: Any) -> None:
     require(unknown or reads == fed, f"says in_channels = {reads}, but its example feeds it {fed}: make them agree")
     made = image.shape[1]
     require(makes in (None, made), f"says out_channels = {makes}, but makes {made} channels: make them agree")
+    _check_batch("extras", value.extras, batch)
 
 
 def _check_verdict(built: Built, value: Any) -> None:
+    _check_call(built.net)
     advice, batch = "return i2i.Verdict((logits,))", len(built.inputs[0])
     require(isinstance(value, Verdict), f"returns a {type(value).__name__}, not a Verdict: {advice}")
     scales = len(value.logits) if isinstance(value.logits, tuple) else 0
@@ -130,22 +148,28 @@ def _check_verdict(built: Built, value: Any) -> None:
     counts = {"features": len(value.features)} | {name: len(maps) for name, maps in value.extras.items()}
     wrong = [f"{name} of {count}" for name, count in counts.items() if count not in (0, scales)]
     require(not wrong, f"features and extras must be () or one per scale ({scales} here), not {', '.join(wrong)}")
+    flat = [layers for layers in value.features if not isinstance(layers, tuple | list)]
+    require(not flat, "features hold a tensor for a scale: return a tuple of the layers for each, ((first, second),)")
+    _check_batch("features and extras", (value.features, value.extras), batch)
 
 
 def _check_tensors(built: Built, value: Any) -> None:
     right = isinstance(value, Tensor | tuple)
     require(right, f"returns a {type(value).__name__}, not a tensor: return a tensor or a NamedTuple of tensors")
-    batch = len(built.inputs[0])
+    _check_batch("it", value, len(built.inputs[0]))
+
+
+def _check_batch(what: str, value: Any, batch: int) -> None:
     for leaf in leaves(value):
         right = isinstance(leaf, Tensor) and leaf.ndim > 0 and len(leaf) == batch
-        require(right, f"must return tensors (b, ...) with b = {batch} as its input, not {_shape(leaf)}")
+        require(right, f"{what} must hold tensors (b, ...) with b = {batch} as its input, not {_shape(leaf)}")
 
 
 def _shape(value: object) -> str:
     return str(tuple(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
-def _check_attributes(net: nn.Module) -> None:
+def _check_attributes(net: nn.Module, read: Tensor) -> None:
     """Check what a generator says of itself, see `i2i.protocols.Generator`."""
     for name in ("multiple", "smallest"):
         value = getattr(net, name, 1)
@@ -157,6 +181,8 @@ def _check_attributes(net: nn.Module) -> None:
     sides = size if isinstance(size, tuple) else ()
     right = size is None or (len(sides) == 2 and all(isinstance(side, int) for side in sides))
     require(right, f"has size {size!r}; it must be (height, width) where it accepts one size only, else None")
+    right = size is None or takes == "noise" or tuple(read.shape[2:]) == size
+    require(right, f"says size = {size}, but its example feeds it {_shape(read)}: make them agree")
 
 
 def _refused(built: Built) -> str:
@@ -177,9 +203,11 @@ def _check_any_size(checks: Checks, built: Built) -> None:
     """Check what ``i2i translate`` relies on: an image of any size is brought to one that the net accepts."""
     from i2i.translate import translate
 
-    image = F.pad(built.inputs[0], (0, 3, 0, 1), "replicate")
-    height, width = image.shape[2:]
+    read = built.inputs[0]
     advice = "say multiple = N where sides must be multiples of N, smallest = N where they must be at least N"
-    with checks.promise("any size", mend=f"an image of {height}x{width} must pass: {advice}"):
-        made = translate(built.net, image)
-        require(bool(made.isfinite().all()), f"makes values that are not finite of {height}x{width}: {advice}")
+    images = F.pad(read, (0, 3, 0, 1), "replicate"), read[..., :1, :1]
+    height, width = images[0].shape[2:]
+    sizes = f"images of {height}x{width} and 1x1"
+    with checks.promise("any size", mend=f"{sizes} must pass: {advice}"), evaluating(built.net):
+        finite = all(bool(translate(built.net, image).isfinite().all()) for image in images)
+        require(finite, f"makes values that are not finite of {sizes}: {advice}")
