@@ -98,6 +98,25 @@ def test_which_images_the_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not usable(large, pad=512)  # places in it are counted in 32 bits
 
 
+def test_layers_that_have_to_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "runs", lambda x: True)
+    x = image(1, 4, 5, 6)
+    norm, relu = torch.nn.InstanceNorm2d(4), torch.nn.ReLU()
+    assert usable(x, 0, (norm, relu))
+    registers = (
+        relu.register_forward_hook, relu.register_forward_pre_hook, relu.register_full_backward_hook,
+        relu.register_full_backward_pre_hook,
+    )  # fmt: skip
+    for register in registers:
+        hook = register(lambda *_: None)
+        assert not usable(x, 0, (norm, relu))
+        assert usable(x, 0, (norm,))
+        hook.remove()
+    assert usable(x, 0, (norm, relu))
+    vars(norm)["forward"] = lambda x: x
+    assert not usable(x, 0, (norm, relu))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [

@@ -42,6 +42,16 @@ def test_a_batch_is_batch_norm_image_after_image() -> None:
     torch.testing.assert_close(norm.eval()(x), wanted.eval()(x), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("statistics", [True, False])
+def test_with_a_leaky_relu_after_it(training: bool, statistics: bool) -> None:
+    one, other = (norm_of(4, statistics=statistics).train(training) for _ in range(2))
+    other.load_state_dict(one.state_dict())
+    x = drawn(3, 4, 5, 7) * 3 + 1
+    assert torch.equal(one.leaky(x, 0.3), F.leaky_relu(other(x), 0.3))
+    assert all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
+
+
 def test_without_statistics_eval_is_as_training() -> None:
     norm, x = norm_of(4, statistics=False), drawn(2, 4, 5, 7)
     assert set(norm.state_dict()) == {"weight", "bias"}

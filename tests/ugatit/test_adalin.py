@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from i2i.errors import CompositionError, DataError, SettingsError
-from i2i_ugatit.adalin import adailn, iln, layer_instance_affine
+from i2i_ugatit import adalin
+from i2i_ugatit.adalin import adailn, iln
+from i2i_ugatit.kernels import layer_instance_affine
 
 
 def formula(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -55,6 +58,31 @@ def test_how_they_begin() -> None:
     norm = iln(2)
     assert [parameter.flatten().tolist() for parameter in (norm.rho, norm.gamma, norm.beta)] == [[0, 0], [1, 1], [0, 0]]
     assert norm.rho.shape == adailn(2).rho.shape == (1, 2, 1, 1)
+
+
+@pytest.mark.parametrize("usable", [False, True])
+@pytest.mark.parametrize(
+    ("by", "slope", "pad"),
+    [
+        ([], 1.0, 0),
+        ([nn.ReLU()], 0.0, 0),
+        ([nn.ReLU(), nn.ReflectionPad2d(2)], 0.0, 2),
+        ([nn.ReflectionPad2d(1)], 1.0, 1),
+    ],
+)
+def test_what_follows_is_computed_in_both_ways(
+    usable: bool, by: list[nn.Module], slope: float, pad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, and where kernels run in one call, which here is made of torch's own operations."""
+    asked = []
+    monkeypatch.setattr(adalin, "usable", lambda *given: asked.append(given) or usable)
+    norm, x, residual = adailn(3).double(), noise(2, 3, 4, 5), noise(2, 3, 4, 5, seed=1)
+    gamma, beta = noise(2, 3, seed=2), noise(2, 3, seed=3)
+    found = norm.followed(x, gamma, beta, by=by, residual=residual)
+    z = residual + formula(x, norm.rho, gamma[..., None, None], beta[..., None, None])
+    wanted = F.pad(torch.where(z > 0, z, slope * z), (pad,) * 4, mode="reflect")
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    assert asked == [(x, pad, (norm, *by))]
 
 
 def test_it_is_twice_differentiable() -> None:

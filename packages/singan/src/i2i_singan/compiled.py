@@ -1,4 +1,4 @@
-"""The second derivative of a norm with its activation, in Triton; imported only where it runs.
+"""The second derivative of a norm with its activation, and running statistics, in Triton; imported only where it runs.
 
 As in the core, images are channels-last, everything is computed in float32, and sums have a fixed order.
 """
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from i2i.kernels.compiled import added_up, affine
 from i2i.kernels.moments import blocks, combining, table
+
+_CHANNELS = 32  # whose running statistics a program moves
 
 
 @triton.jit
@@ -90,6 +92,32 @@ def _gradients(
     other = tl.load(projected + own + at, inside, 0.0).to(tl.float32)
     tl.store(of_x + own + at, of_apart * apart + of_again * again + of_projected * other, inside)
     tl.store(of_gradient + own + at, tl.where(apart * scale + shift > 0, again, again * SLOPE), inside)
+
+
+@triton.jit
+def _move(known, means, variances, momentum, epsilon, pixels, images, channels, CHANNELS: tl.constexpr):
+    """Image after image, as batches of one would."""
+    c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    inside, own = c < channels, images * channels
+    mean = tl.load(means + c, inside, 0.0).to(tl.float32)
+    variance = tl.load(variances + c, inside, 0.0).to(tl.float32)
+    for image in range(images):
+        at = known + image * channels + c
+        inverse = tl.load(at + 3 * own, inside, 1.0)
+        unbiased = (1.0 / (inverse * inverse) - epsilon) * pixels / (pixels - 1)
+        mean += momentum * (tl.load(at, inside, 0.0) - mean)
+        variance += momentum * (unbiased - variance)
+    tl.store(means + c, mean, inside)
+    tl.store(variances + c, variance, inside)
+
+
+def move_statistics(
+    known: Tensor, means: Tensor, variances: Tensor, *, momentum: float, eps: float, pixels: int
+) -> None:
+    """Move running statistics ``(c,)`` towards those in ``known``, see `i2i_singan.kernels.move_statistics`."""
+    _, images, c = known.shape
+    grid = (triton.cdiv(c, _CHANNELS),)
+    _move[grid](known, means, variances, momentum, eps, pixels, images, c, CHANNELS=_CHANNELS)
 
 
 def slope_gradients(

@@ -34,7 +34,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Make ``(b, width, h - kernel + 1, w - kernel + 1)`` of ``x (b, channels, h, w)``."""
-        return F.leaky_relu(self.norm(self.conv(x)), SLOPE)
+        x = self.conv(x)
+        return self.norm.leaky(x, SLOPE) if isinstance(self.norm, SampleNorm) else F.leaky_relu(self.norm(x), SLOPE)
 
 
 def _lay_out(net: nn.Module, form: torch.memory_format) -> None:
@@ -197,13 +198,13 @@ class ScaleDiscriminator(_Chain):
         start, x = len(image) - count, image
         kept = []
         for block in self.blocks():
-            activated = block.norm.leaky(block.conv(x), SLOPE, count)
+            activated = block.norm.activated(block.conv(x), SLOPE, count)
             x = activated.after
             kept.append((block, activated))
         logits: Tensor = self.tail(x)
         slope = F.conv_transpose2d(torch.ones_like(logits[start:]), self.tail.weight)
         for block, activated in reversed(kept):
-            slope = F.conv_transpose2d(block.norm.slope(slope, activated, SLOPE), block.conv.weight)
+            slope = F.conv_transpose2d(activated.slope(slope), block.conv.weight)
         return logits[:start], slope
 
 

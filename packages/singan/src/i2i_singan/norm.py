@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from i2i.kernels import usable
+from i2i_singan import kernels
 
 _BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 _LEAKY_BACKWARD = torch.ops.aten.leaky_relu_backward.default
@@ -23,6 +27,10 @@ class SampleNorm(nn.Module):
         channels: of ``x (b, c, h, w)``.
         statistics: keep running means and variances, which take the place of an image's own in eval mode.
 
+    Attributes:
+        fuses: kernels may do the work, where they run; with a table of numbers that the weights went into, so that
+            gradients do not see what becomes of these.
+
     Example:
         >>> SampleNorm(2)(torch.randn(3, 2, 8, 8)).mean(dim=(2, 3)).abs().max().item() < 1e-6
         True
@@ -30,10 +38,11 @@ class SampleNorm(nn.Module):
 
     running_mean: Tensor | None
     running_var: Tensor | None
+    fuses: bool
 
     def __init__(self, channels: int, *, statistics: bool = True) -> None:
         super().__init__()
-        self.eps, self.momentum = 1e-5, 0.1
+        self.eps, self.momentum, self.fuses = 1e-5, 0.1, True
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels) if statistics else None)
@@ -63,32 +72,42 @@ class SampleNorm(nn.Module):
         twin._buffers = {name: None if value is None else value.clone() for name, value in self._buffers.items()}
         return twin
 
-    def leaky(self, x: Tensor, leak: float, count: int) -> Activated:
-        """Normalise ``x (b, c, h, w)`` by each image's own statistics, and put it through a leaky ReLU.
+    def leaky(self, x: Tensor, leak: float) -> Tensor:
+        """Normalise ``x (b, c, h, w)``, and put it through a leaky ReLU: at once, where kernels run.
 
         Args:
             x: images.
             leak: the slope of the leaky ReLU for values below 0.
-            count: of images at the end of the batch whose `slope` will be asked for.
         """
-        return Activated(*_NormLeaky.apply(x, self.weight, self.bias, self.eps, leak, count))
+        mean, variance = self.running_mean, self.running_var
+        own = self.training or mean is None
+        if not (own and self.fuses and usable(x, layers=(self,))):
+            return F.leaky_relu(self(x), leak)
+        made = kernels.norm_leaky(x, self.weight, self.bias, leak=leak, eps=self.eps)
+        if mean is not None and variance is not None and made.known is not None:
+            pixels = x.shape[2] * x.shape[3]
+            kernels.move_statistics(made.known, mean, variance, momentum=self.momentum, eps=self.eps, pixels=pixels)
+        return made.image
 
-    def slope(self, gradient: Tensor, activated: Activated, leak: float) -> Tensor:
-        """Return how a sum changes with what was normalised: a gradient that can be differentiated once more.
+    def activated(self, x: Tensor, leak: float, count: int) -> Activated | kernels.Activated:
+        """Do as `leaky` by each image's own statistics, and keep what the slope of some of them needs.
 
         Args:
-            gradient: how the sum changes with the activations of the last images, ``(count, c, h, w)``.
-            activated: what `leaky` made of them.
-            leak: as there.
+            x: images.
+            leak: as of `leaky`.
+            count: of images at the end of the batch whose slope will be asked for.
         """
-        parts = zip(apart(gradient), activated.slices(), strict=True)
-        return joined([_Slope.apply(g, *each, self.eps, leak) for g, each in parts])
+        if self.fuses and usable(x):
+            return kernels.activated(x, self.weight, self.bias, leak=leak, eps=self.eps, count=count)
+        return Activated(leak, self.eps, *_NormLeaky.apply(x, self.weight, self.bias, self.eps, leak, count))
 
 
 class Activated(NamedTuple):
     """Activations, and of the last ``count`` images what their slope needs.
 
     Attributes:
+        leak: the slope of the leaky ReLU for values below 0.
+        eps: of the norm.
         after: the activations ``(b, c, h, w)``.
         last: what was normalised, of the last images ``(count, c, h, w)``.
         weight: that of the norm.
@@ -96,17 +115,23 @@ class Activated(NamedTuple):
         scales: the inverses of their standard deviations, ``(count, c)``.
     """
 
+    leak: float
+    eps: float
     after: Tensor
     last: Tensor
     weight: Tensor
     means: Tensor
     scales: Tensor
 
-    def slices(self) -> Iterator[tuple[Tensor, ...]]:
-        """Yield what `_Slope` needs of each of the last images."""
+    def slope(self, gradient: Tensor) -> Tensor:
+        """Return how a sum changes with what was normalised: a gradient that can be differentiated once more.
+
+        Args:
+            gradient: how the sum changes with the activations of the last images, ``(count, c, h, w)``.
+        """
         after = self.after.detach()[len(self.after) - len(self.last) :]
-        for a, x, mean, scale in zip(apart(after), apart(self.last), self.means, self.scales, strict=True):
-            yield a, x, self.weight, mean, scale
+        images = zip(apart(gradient), apart(after), apart(self.last), self.means, self.scales, strict=True)
+        return joined([_Slope.apply(g, a, x, self.weight, m, r, self.eps, self.leak) for g, a, x, m, r in images])
 
 
 class _NormLeaky(torch.autograd.Function):
@@ -116,10 +141,10 @@ class _NormLeaky(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, leak: float, count: int
     ) -> tuple[Tensor, ...]:
-        """Return the fields of `Activated`."""
+        """Return the tensors of `Activated`."""
         normed = [torch.native_batch_norm(image, weight, bias, None, None, True, 0.0, eps) for image in apart(x)]
         images, means, scales = zip(*normed, strict=True)
-        after = torch.nn.functional.leaky_relu(joined(images), leak)
+        after = F.leaky_relu(joined(images), leak)
         start = len(x) - count
         ctx.eps, ctx.leak, ctx.count = eps, leak, count
         ctx.save_for_backward(x, weight, after, *means, *scales)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
 from i2i.losses import wgan
+from i2i_singan.norm import SampleNorm
 
 
 class Kept:
@@ -50,7 +52,7 @@ class Kept:
         half = len(draws.pair) // 2
         # The fake has been made, and the running statistics moved by it, in the discriminator's last move.
         buffers = {name: buffer.clone() for name, buffer in nets.G.net.named_buffers()}
-        with saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):  # weights are read as they are then
+        with _unfused(nets.G.net), saved_tensors_hooks(lambda t: t, lambda t: t):  # weights are read as they are then
             fake = functional_call(nets.G.net, buffers, (draws.pair[:half], draws.pair_priors[:half])).image
         judged = wgan.generator(nets.D(fake))
         (towards_fake,) = torch.autograd.grad(judged, fake)
@@ -71,6 +73,19 @@ class Kept:
         values, gradients = self._kept
         own = _parameters(nets)
         return {name: _with_gradients(value, own, gradients[name]) for name, value in values.items()}
+
+
+@contextmanager
+def _unfused(net: nn.Module) -> Iterator[None]:
+    """Keep kernels out of the norms."""
+    norms = [module for module in net.modules() if isinstance(module, SampleNorm)]
+    for norm in norms:
+        norm.fuses = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.fuses = True
 
 
 def _parameters(nets: Any) -> list[nn.Parameter]:

@@ -7,17 +7,58 @@ References:
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from i2i.errors import CompositionError, DataError
+from i2i.errors import CompositionError
+from i2i.kernels import usable
 from i2i.layers import ImageNorm, at_least
 from i2i.parts import Example, part
+from i2i_ugatit.kernels import layer_instance_affine, layer_instance_norm
 
-_EPSILON = 1e-5
+
+class MixedNorm(ImageNorm):
+    """A mixture of instance and layer norm."""
+
+    @abstractmethod
+    def mixture(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rho, gamma and beta as of `layer_instance_affine`; ``given`` as of `forward`."""
+
+    def affine(self, x: Tensor, /, *given: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scale and shift for ``x (b, c, h, w)``; ``given`` as of `forward`."""
+        return layer_instance_affine(x, *self.mixture(*given))
+
+    def forward(self, x: Tensor, /, *given: Tensor) -> Tensor:
+        """Map ``(b, c, h, w)`` to the same shape and type; `AdaILN` is given gamma and beta, each ``(b, c)``."""
+        return layer_instance_norm(x, *self.mixture(*given))
+
+    def followed(
+        self, x: Tensor, /, *given: Tensor, by: Sequence[nn.Module] = (), residual: Tensor | None = None
+    ) -> Tensor:
+        """Normalise ``x``, add what it is the residual of, and run the layers after it: at once, where kernels run.
+
+        Args:
+            x: ``(b, c, h, w)``.
+            *given: as of `forward`.
+            by: a ReLU, an equal border by reflection on all sides, both in this order, or none.
+            residual: as ``x``.
+        """
+        slope = 0.0 if any(isinstance(layer, nn.ReLU) for layer in by) else 1.0
+        pad = max((layer.padding[0] for layer in by if isinstance(layer, nn.ReflectionPad2d)), default=0)
+        if usable(x, pad, (self, *by)):
+            mixture = self.mixture(*given)
+            return layer_instance_norm(x, *mixture, residual=residual, negative_slope=slope, pad=pad)
+        y: Tensor = self(x, *given)
+        y = y if residual is None else residual + y
+        for layer in by:
+            y = layer(y)
+        return y
 
 
-class AdaILN(ImageNorm):
+class AdaILN(MixedNorm):
     """A mixture of instance and layer norm whose scale and shift are given with each image.
 
     Attributes:
@@ -28,15 +69,15 @@ class AdaILN(ImageNorm):
         super().__init__()
         self.rho = nn.Parameter(torch.full((1, channels, 1, 1), 0.9))
 
-    def affine(self, x: Tensor, /, *given: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scale and shift for ``x (b, c, h, w)``; ``given`` are gamma and beta, each ``(b, c)``."""
+    def mixture(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rho, gamma and beta; ``given`` are the last two, each ``(b, c)``."""
         if len(given) != 2:
             raise CompositionError("AdaILN is called as norm(x, gamma, beta); ILN has a scale and a shift of its own")
         gamma, beta = (each[:, :, None, None] for each in given)
-        return layer_instance_affine(x, self.rho, gamma, beta)
+        return self.rho, gamma, beta
 
 
-class ILN(ImageNorm):
+class ILN(MixedNorm):
     """A mixture of instance and layer norm with a scale and a shift of its own.
 
     Attributes:
@@ -51,9 +92,9 @@ class ILN(ImageNorm):
         self.gamma = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
-    def affine(self, x: Tensor, /, *given: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scale and shift for ``x (b, c, h, w)``."""
-        return layer_instance_affine(x, self.rho, self.gamma, self.beta)
+    def mixture(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rho, gamma and beta."""
+        return self.rho, self.gamma, self.beta
 
 
 @part(example=Example({"channels": 4}, ((2, 4, 5, 6), (2, 4), (2, 4))))
@@ -96,38 +137,3 @@ def iln(channels: int) -> ILN:
     """
     at_least("channels", channels, 1)
     return ILN(channels)
-
-
-def layer_instance_affine(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-    """Return scale and shift of a layer-instance norm, all statistics from one pass over ``x``.
-
-    ``x * scale + shift`` is ``gamma * (rho * instance(x) + (1 - rho) * layer(x)) + beta``. The moments over a whole
-    image follow from those over its channels: the sum of squares about the common mean is the sum of those about the
-    means of the channels, and of what these means are apart.
-
-    Args:
-        x: ``(b, c, h, w)``, at least two pixels.
-        rho: ``(1, c, 1, 1)``, share of the instance norm.
-        gamma: ``(b or 1, c, 1, 1)``, scale.
-        beta: ``(b or 1, c, 1, 1)``, shift.
-
-    Returns:
-        Scale and shift ``(b, c, 1, 1)``, in float32 where ``x`` has less.
-
-    Raises:
-        DataError: ``x`` has a single pixel.
-
-    Differs:
-        As in the authors' PyTorch code both variances are unbiased; in their TensorFlow code they are biased.
-    """
-    exact = x.to(torch.promote_types(x.dtype, torch.float32))
-    pixels, channels = x.shape[-2] * x.shape[-1], x.shape[1]
-    if pixels < 2:
-        raise DataError(f"features of shape {tuple(x.shape)}: one pixel has no variance; take larger images")
-    variance, mean = torch.var_mean(exact, (-2, -1), keepdim=True)
-    layer_mean = mean.mean(1, keepdim=True)
-    squares = (pixels - 1) * variance + pixels * (mean - layer_mean).square()
-    layer_variance = squares.sum(1, keepdim=True) / (channels * pixels - 1)
-    instance = rho * torch.rsqrt(variance + _EPSILON)
-    layer = (1 - rho) * torch.rsqrt(layer_variance + _EPSILON)
-    return gamma * (instance + layer), beta - gamma * (instance * mean + layer * layer_mean)

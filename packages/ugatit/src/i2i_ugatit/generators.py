@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.errors import DataError, SettingsError
-from i2i.layers import ResizedConv2d, at_least, check_image, check_no_condition, one_of, recomputed, sequence
+from i2i.layers import Fused, ResizedConv2d, at_least, check_image, check_no_condition, one_of, recomputed, sequence
 from i2i.parts import Example, part
 from i2i.pixels import PixelFormat
 from i2i.values import Translation
@@ -33,11 +33,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_convolution(channels), nn.ReLU(), *_convolution(channels))
+        self.layers = Fused(*_convolution(channels), nn.ReLU(), *_convolution(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to the same shape."""
-        return x + self.layers(x)  # type: ignore[no-any-return]
+        return self.layers(x, residual=x)  # type: ignore[no-any-return]
 
 
 class AdaptiveBlock(nn.Module):
@@ -45,14 +45,48 @@ class AdaptiveBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.pad = nn.ReflectionPad2d(1)
+        self.pad, self.relu = nn.ReflectionPad2d(1), nn.ReLU()
         self.conv1, self.norm1 = nn.Conv2d(channels, channels, 3, bias=False), AdaILN(channels)
         self.conv2, self.norm2 = nn.Conv2d(channels, channels, 3, bias=False), AdaILN(channels)
 
     def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """Map ``(b, c, h, w)`` to the same shape, given two ``(b, c)``."""
-        y = F.relu(self.norm1(self.conv1(self.pad(x)), gamma, beta))
-        return x + self.norm2(self.conv2(self.pad(y)), gamma, beta)  # type: ignore[no-any-return]
+        y = self.norm1.followed(self.conv1(self.pad(x)), gamma, beta, by=(self.relu, self.pad))
+        return self.norm2.followed(self.conv2(y), gamma, beta, residual=x)
+
+
+class Doubling(nn.Sequential):
+    """A convolution that doubles the size, a norm, and what `MixedNorm.followed` takes after it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, c, h, w)`` to ``(b, d, 2 h, 2 w)``, and the border if there is one."""
+        convolution, norm, *after = self
+        return norm.followed(convolution(x), by=after)  # type: ignore[operator, no-any-return]
+
+
+class Enlarging(nn.Sequential):
+    """From a quarter of the size to the image: two doublings, and the last convolution.
+
+    Args:
+        width: channels before the last convolution; it reads four times as many.
+        out_channels: of the image.
+        recompute: of each of the three only what goes in is kept for the backward pass.
+    """
+
+    def __init__(self, width: int, out_channels: int, *, recompute: bool) -> None:
+        layers: list[nn.Module] = []
+        for wide in (2 * width, width):
+            layers += [ResizedConv2d(2 * wide, wide, bias=False), ILN(wide), nn.ReLU()]
+        super().__init__(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7, bias=False), nn.Tanh())
+        self.recompute = recompute
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(b, 4 width, h, w)`` to ``(b, out_channels, 4 h, 4 w)`` in ``[-1, 1]``."""
+        layers = list(self)
+        recomputing = self.recompute and self.training and torch.is_grad_enabled()
+        for group in (Doubling(*layers[:3]), Doubling(*layers[3:7]), nn.Sequential(*layers[7:])):
+            x = recomputed(group, x) if recomputing else group(x)
+        return x
 
 
 class StyleHead(nn.Module):
@@ -108,11 +142,7 @@ class CamGenerator(nn.Module):
         self.reach = 2 * 3 + (1 + 2) + (2 + 1) + 3 + 16 * blocks
         self.encoder, self.cam, self.style = encoder, cam, style
         self.decoder = nn.ModuleList(AdaptiveBlock(4 * width) for _ in range(blocks))
-        self.up = sequence(
-            *([ResizedConv2d(2 * wide, wide, bias=False), ILN(wide), nn.ReLU()] for wide in (2 * width, width)),
-            [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7, bias=False), nn.Tanh()],
-            recompute=recompute,
-        )
+        self.up = Enlarging(width, out_channels, recompute=recompute)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Translation:
         """Translate ``image (b, in_channels, h, w)`` to ``(b, out_channels, h, w)`` in ``[-1, 1]``.
@@ -232,15 +262,16 @@ def _pixels_seen(head: Head, size: tuple[int, int] | None) -> int:
 
 
 def _encoder(in_channels: int, width: int, blocks: int, recompute: bool) -> nn.Sequential:
-    groups: list[list[nn.Module]] = [_normed(nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=False))]
-    for wide in (width, 2 * width):
-        groups.append(_normed(nn.ReflectionPad2d(1), nn.Conv2d(wide, 2 * wide, 3, stride=2, bias=False)))
+    first = nn.Conv2d(in_channels, width, 7, bias=False)
+    halving = [nn.Conv2d(wide, 2 * wide, 3, stride=2, bias=False) for wide in (width, 2 * width)]
+    # Each border with the norm before it, with which it is computed where kernels run.
+    groups: list[list[nn.Module]] = [
+        [nn.ReflectionPad2d(3), first, nn.InstanceNorm2d(width), nn.ReLU(), nn.ReflectionPad2d(1)],
+        [halving[0], nn.InstanceNorm2d(2 * width), nn.ReLU(), nn.ReflectionPad2d(1)],
+        [halving[1], nn.InstanceNorm2d(4 * width), nn.ReLU()],
+    ]
     groups += [[ResidualBlock(4 * width)] for _ in range(blocks)]
     return sequence(*groups, recompute=recompute)
-
-
-def _normed(pad: nn.Module, convolution: nn.Conv2d) -> list[nn.Module]:
-    return [pad, convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()]
 
 
 def _convolution(channels: int) -> list[nn.Module]:

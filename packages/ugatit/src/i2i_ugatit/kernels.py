@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from i2i.errors import DataError
 from i2i.kernels import Epilogue, Norm, fused
-from i2i_ugatit.adalin import layer_instance_affine
+
+_EPSILON = 1e-5
 
 
 class LayerInstanceNorm(Norm):
@@ -73,6 +75,41 @@ def layer_instance_norm(
     """
     epilogue = Epilogue(residual, negative_slope, pad)
     return fused(LayerInstanceNorm(), x, rho, gamma, beta, epilogue=epilogue).image
+
+
+def layer_instance_affine(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scale and shift of a layer-instance norm, all statistics from one pass over ``x``.
+
+    ``x * scale + shift`` is ``gamma * (rho * instance(x) + (1 - rho) * layer(x)) + beta``. The moments over a whole
+    image follow from those over its channels: the sum of squares about the common mean is the sum of those about the
+    means of the channels, and of what these means are apart.
+
+    Args:
+        x: ``(b, c, h, w)``, at least two pixels.
+        rho: ``(1, c, 1, 1)``, share of the instance norm.
+        gamma: ``(b or 1, c, 1, 1)``, scale.
+        beta: ``(b or 1, c, 1, 1)``, shift.
+
+    Returns:
+        Scale and shift ``(b, c, 1, 1)``, in float32 where ``x`` has less.
+
+    Raises:
+        DataError: ``x`` has a single pixel.
+
+    Differs:
+        As in the authors' PyTorch code both variances are unbiased; in their TensorFlow code they are biased.
+    """
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    pixels, channels = x.shape[-2] * x.shape[-1], x.shape[1]
+    if pixels < 2:
+        raise DataError(f"features of shape {tuple(x.shape)}: one pixel has no variance; take larger images")
+    variance, mean = torch.var_mean(exact, (-2, -1), keepdim=True)
+    layer_mean = mean.mean(1, keepdim=True)
+    squares = (pixels - 1) * variance + pixels * (mean - layer_mean).square()
+    layer_variance = squares.sum(1, keepdim=True) / (channels * pixels - 1)
+    instance = rho * torch.rsqrt(variance + _EPSILON)
+    layer = (1 - rho) * torch.rsqrt(layer_variance + _EPSILON)
+    return gamma * (instance + layer), beta - gamma * (instance * mean + layer * layer_mean)
 
 
 def _given(parameters: Sequence[Tensor | None]) -> list[Tensor]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from i2i.kernels.epilogue import Epilogue
@@ -17,11 +18,16 @@ _CAPABILITY = (8, 0)  # what Triton supports
 _LARGEST = 2**31  # numbers in an image: places in it are counted in 32 bits
 
 
-def usable(x: Tensor, pad: int = 0) -> bool:
+def usable(x: Tensor, pad: int = 0, layers: Iterable[nn.Module] = ()) -> bool:
     """Tell whether the kernels take ``x (b, c, h, w)``; where they do not, torch's own operations do the work.
 
-    ``pad`` is the border that the result will have. Nothing is read from the device. The first time on a device, a
-    kernel is compiled there; if that fails (Triton needs a C compiler), a warning says so, once.
+    Nothing is read from the device. The first time on a device, a kernel is compiled there; if that fails (Triton needs
+    a C compiler), a warning says so, once.
+
+    Args:
+        x: what is normalised.
+        pad: the border that the result will have.
+        layers: whose work the kernels would do: none may have hooks, or a ``forward`` that is not its class's.
 
     Example:
         >>> usable(torch.zeros(1, 8, 4, 4))  # on the CPU
@@ -34,12 +40,19 @@ def usable(x: Tensor, pad: int = 0) -> bool:
         and x.shape[1] * (x.shape[2] + 2 * pad) * (x.shape[3] + 2 * pad) < _LARGEST
         and x.is_contiguous(memory_format=torch.channels_last)
         and runs(x)
+        and all(map(_only_forward, layers))
     )
 
 
 def runs(x: Tensor) -> bool:
     """Tell whether Triton runs where ``x`` is."""
     return x.is_cuda and not isinstance(x, FakeTensor) and _works(x.device)
+
+
+def _only_forward(layer: nn.Module) -> bool:
+    """Tell whether to call a layer is to run the ``forward`` of its class, and no more."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return "forward" not in vars(layer) and not any(hooks)
 
 
 def on_device_of(x: Tensor) -> AbstractContextManager[object]:
