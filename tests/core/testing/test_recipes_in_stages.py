@@ -18,16 +18,11 @@ from i2i.testing.recipes import examine_data
 
 
 def in_two_stages(fault="", *, later=()):
-    """A recipe with a net for each of two stages, of which it makes one model; its losses draw at random.
-
-    The second stage has further terms, ``later``.
-    """
+    """A recipe with a net for each of two stages, one model of both, random losses; only the second has ``later``."""
 
     def loss(nets, batch):
-        return {"size": nets.G(batch.image + torch.randn_like(batch.image)).square().mean()}
-
-    def more(nets, batch):
-        return loss(nets, batch) | {name: nets.G.bias.square().sum() for name in later}
+        more = {name: nets.G.bias.square().sum() for name in (later if before else ())}
+        return {"size": nets.G(batch.image + torch.randn_like(batch.image)).square().mean(), **more}
 
     def after(nets):
         if fault == "moves what is finished" and before:
@@ -41,9 +36,8 @@ def in_two_stages(fault="", *, later=()):
         if fault == "forgets" and k:
             grown.append(k)
             finished[0].G.bias.data.fill_(len(grown))
-        terms = more if k else loss
         weights = dict.fromkeys(("size", *later) if k else ("size",), 1.0)
-        step = i2i.player(lambda n: n.G, terms, torch.optim.Adam, weights=weights, lr=0.1, after=after)
+        step = i2i.player(lambda n: n.G, loss, torch.optim.Adam, weights=weights, lr=0.1, after=after)
         nets = i2i.nets(G=nn.Conv2d(1, 1, 1))
         if k:
             nets.G.load_state_dict(finished[0].G.state_dict())

@@ -122,9 +122,9 @@ def _check_call(net: nn.Module) -> None:
 
 
 def _check_translation(built: Built, value: Any) -> None:
-    _check_call(built.net)
     advice = "return i2i.Translation(image)"
     require(isinstance(value, Translation), f"returns a {type(value).__name__}, not a Translation: {advice}")
+    _check_call(built.net)
     image, net, batch, fed = value.image, built.net, *built.inputs[0].shape[:2]
     right = isinstance(image, Tensor) and image.ndim == 4 and len(image) == batch
     require(right, f"makes an image {_shape(image)}, not (b, c, h, w) with b = {batch} as its input")
@@ -137,9 +137,9 @@ def _check_translation(built: Built, value: Any) -> None:
 
 
 def _check_verdict(built: Built, value: Any) -> None:
-    _check_call(built.net)
     advice, batch = "return i2i.Verdict((logits,))", len(built.inputs[0])
     require(isinstance(value, Verdict), f"returns a {type(value).__name__}, not a Verdict: {advice}")
+    _check_call(built.net)
     scales = len(value.logits) if isinstance(value.logits, tuple) else 0
     require(scales > 0, "returns no logits: they must be a tuple, with a map for each scale")
     for logits in value.logits:
