@@ -14,6 +14,12 @@ _TRANSLATIONS = ("", "PSNR", "SSIM", "time of one core")
 _DISCS = ("", "taken for marked", "peak in the red disc", "AUC of the heat", "PSNR beside the disc", "time of one core")
 _PYRAMIDS = ("", "fixed noise", "scale below", "gain", "diversity", "time of one core")
 
+#: what the overview tells: its name, where it stands, how it is written
+_FIGURES = (
+    ("PSNR", "psnr", ".2f"),
+    ("peak in the red disc", "peak_in_red", ".0%"),
+    ("error of the fixed noise", "reconstruction", ".1%"),
+)
 #: by page: what is mixed, and what it shows
 ABOUT: Mapping[str, tuple[str, str]] = {
     "attention-and-scales": (
@@ -75,13 +81,27 @@ def of_page(name: str, columns: int, rows: Callable[[Found], Rows], found: Found
 
 
 def overview(found: Found) -> Rows:
-    """Return a row for each mix: what it is made of, what it shows, how long it takes."""
+    """Return a row for each mix: what it is made of, what it shows, one figure of each training, how long it takes."""
     rows = []
     for name, (parts, shows) in ABOUT.items():
         mix = found["mixes"].get(name)
-        seconds = _seconds(mix["rows"][0]) if mix else NOT_MEASURED
-        rows.append((f"[{name.replace('-', ' ')}]({name}.md)", parts, shows, seconds))
+        told = (NOT_MEASURED, NOT_MEASURED) if mix is None else (figure(mix["rows"]), _seconds(mix["rows"][0]))
+        rows.append((f"[{name.replace('-', ' ')}]({name}.md)", parts, shows, *told))
     return rows
+
+
+def figure(rows: Sequence[Found]) -> str:
+    """Return the first figure of the trainings of a mix, that of the page first.
+
+    Example:
+        >>> figure([{"row": "the mix", "psnr": 17.0}, {"row": "no pairs", "psnr": 15.174}])
+        'PSNR 17.00 dB; no pairs 15.17 dB'
+    """
+    label, key, form = next(kind for kind in _FIGURES if kind[1] in rows[0])
+    first, *others = (format(row[key], form) for row in rows)
+    unit = " dB" if key == "psnr" else ""
+    told = [f"{row['row']} {other}{unit}" for row, other in zip(rows[1:], others, strict=True)]
+    return "; ".join([f"{label} {first}{unit}", *told])
 
 
 def _likeness(row: Found) -> tuple[str, str]:
@@ -101,7 +121,7 @@ _PAGES: Mapping[str, tuple[Sequence[str], Callable[[Found], Rows]]] = {
     "few-pairs": (_TRANSLATIONS, translation_rows),
 }
 TABLES: Mapping[str, tuple[Sequence[str], Callable[[Found], Rows]]] = {
-    "mixes": (("mix", "made of", "what it shows", "time of one core"), overview),
+    "mixes": (("mix", "made of", "what it shows", "measured", "time of one core"), overview),
     **{
         f"mix-{name}": (head, functools.partial(of_page, name, len(head), rows))
         for name, (head, rows) in _PAGES.items()

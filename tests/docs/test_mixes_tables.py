@@ -49,6 +49,16 @@ def test_a_pyramid_is_told_like_the_settings_of_singan() -> None:
 
 def test_what_was_not_measured_is_said() -> None:
     assert table("mix-few-pairs", {}) == [["not measured"] * 4]
-    found = table("mixes", {"few-pairs": {"rows": [{"row": "the mix", "seconds": 61.2}]}})
-    assert [row[0] for row in found][-1] == "[few pairs](few-pairs.md)"
-    assert [row[3] for row in found] == ["not measured"] * 5 + ["61 s"]
+    assert {tuple(row[3:]) for row in table("mixes", {})} == {("not measured", "not measured")}
+
+
+def test_the_overview_tells_a_figure_of_each_training() -> None:
+    mixes = {
+        "few-pairs": {"rows": [{"row": "the mix", "seconds": 61.2, "psnr": 17.0}, {"row": "no pairs", "psnr": 15.174}]},
+        "pyramid-norm": {"rows": [{"row": "the mix", "seconds": 80, "reconstruction": 0.0551}]},
+        "attention-and-scales": {"rows": [{"row": "the mix", "seconds": 79, "peak_in_red": 1.0}]},
+    }
+    told = {row[0]: row[3:] for row in table("mixes", mixes)}
+    assert told["[few pairs](few-pairs.md)"] == ["PSNR 17.00 dB; no pairs 15.17 dB", "61 s"]
+    assert told["[pyramid norm](pyramid-norm.md)"] == ["error of the fixed noise 5.5%", "80 s"]
+    assert told["[attention and scales](attention-and-scales.md)"] == ["peak in the red disc 100%", "79 s"]

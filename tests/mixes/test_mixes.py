@@ -161,13 +161,17 @@ def _use(name: str, root: Path) -> None:
     assert all(image.std() > 0 for image in made)
 
 
-def test_they_are_typed_and_a_misspelt_net_is_found(tmp_path: Path) -> None:
+def test_they_are_typed_and_mistakes_are_found(tmp_path: Path) -> None:
     files = {name: code_of(name) for name in PAGES}
-    files["misspelt"] = files["averaged-cyclegan"].replace("lambda n: (n.G, n.F)", "lambda n: (n.G, n.H)")
+    right = files["averaged-cyclegan"]
+    files["misspelt"] = right.replace("lambda n: (n.G, n.F)", "lambda n: (n.G, n.H)")
+    one_domain = right.replace("def r1_loss(n: Nets, x: i2i.Pair", "def r1_loss(n: Nets, x: i2i.Single")
+    files["other_batch"] = one_domain.replace("r1(n.DA, x.a) + r1(n.DB, x.b)", "r1(n.DA, x.image)")
     for name, code in files.items():
         (tmp_path / f"mix_{name.replace('-', '_')}.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *map(str, tmp_path.iterdir())]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
-    assert [re.sub(r".*(mix_\w+).py:\d+: ", r"\1: ", line) for line in told] == [
-        'mix_misspelt: error: "Nets" has no attribute "H"  [attr-defined]'
+    assert sorted(re.sub(r".*(mix_\w+).py:\d+: ", r"\1: ", line) for line in told) == [
+        'mix_misspelt: error: "Nets" has no attribute "H"  [attr-defined]',
+        'mix_other_batch: error: Cannot infer value of type parameter "B" of "alternate"  [misc]',
     ]
