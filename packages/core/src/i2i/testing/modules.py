@@ -75,7 +75,10 @@ def _check_one_pass(built: Built) -> None:
     joined = built.run(inputs=[torch.cat(pair) for pair in zip(built.inputs, others, strict=True)])
     held = {name: value.clone() for name, value in built.net.state_dict().items()}
     one, two = built.run(), built.run(built.net, others)
-    advice = "a module that draws noise, or whose buffers change with each pass, says changes_with_each_pass = True"
+    advice = (
+        "take no mean over the batch; a module that draws noise, or whose buffers change with each pass, says "
+        "changes_with_each_pass = True"
+    )
     apart = [torch.cat(pair) for pair in zip(_tensors(one), _tensors(two), strict=True)]
     require(_close(_tensors(joined), apart), f"in train mode, {_APART}: {advice}")
     moved = [name for name, value in built.net.state_dict().items() if not _close([value], [held[name]])]
