@@ -17,6 +17,7 @@ class Fused(nn.Sequential):
     put in the place of its class's, is run by itself.
 
     Example:
+        >>> import torch
         >>> layers = Fused(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.ReLU(), nn.ReflectionPad2d(1))
         >>> layers(torch.zeros(1, 3, 8, 8)).shape
         torch.Size([1, 4, 8, 8])
