@@ -64,10 +64,15 @@ def home(full_name: str) -> str:
     return homes().get(id(value_of(full_name)), full_name)
 
 
+def is_function(value: object) -> bool:
+    """Tell whether a value is documented as a function, as a kernel is that Triton has wrapped."""
+    return inspect.isroutine(value) or inspect.isfunction(getattr(value, "fn", None))
+
+
 def explanation(full_name: str) -> str:
     """Return the docstring of a public name, or the comment ``#:`` or the string at the place where data is defined."""
     value = value_of(full_name)
-    if not (inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value)):
+    if not (inspect.isclass(value) or is_function(value) or inspect.ismodule(value)):
         return "\n".join(comment(*full_name.rsplit(".", 1)))
     text = value.__doc__ or ""
     return "" if text.startswith(f"{full_name.rpartition('.')[2]}(") else text  # Pair(a, b): not by its author

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 from docutils import nodes
-from public_names import comment, home, homes, imported, public_names, undocumented, value_of
+from public_names import comment, home, homes, imported, is_function, public_names, undocumented, value_of
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
@@ -51,7 +51,7 @@ class Public(SphinxDirective):
 
 def _kind(name: str) -> str:
     value = value_of(name)
-    return "class" if inspect.isclass(value) else "function" if inspect.isroutine(value) else "data"
+    return "class" if inspect.isclass(value) else "function" if is_function(value) else "data"
 
 
 def _options(name: str) -> list[str]:
@@ -88,6 +88,8 @@ def mend_signature(
         return "", None
     if signature is None:
         return None
+    if inspect.isfunction(getattr(value, "fn", None)):  # a kernel that Triton has wrapped
+        return str(inspect.signature(value.fn)), None  # type: ignore[attr-defined]
     if inspect.isclass(value) and attrs.has(value):
         fields = attrs.fields_dict(value)
         signature = re.sub(r"attr_dict\['(\w+)'\]\.default", lambda found: repr(fields[found[1]].default), signature)

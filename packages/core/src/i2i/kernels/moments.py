@@ -128,10 +128,12 @@ class Parts(NamedTuple):
 
 
 def table(rows: int, x: Tensor, *between: int) -> Tensor:
+    """Return a new table ``(rows, b, *between, c)`` in float32 for images ``x (b, c, h, w)``; it is not filled."""
     return torch.empty((rows, len(x), *between, x.shape[1]), dtype=torch.float32, device=x.device)
 
 
 def combining(count: int) -> dict[str, int]:
+    """Return how a kernel that adds up ``count`` parts is launched: its sizes at compile time."""
     return {"PARTS": triton.next_power_of_2(count), "CHANNELS": COMBINED}
 
 
