@@ -40,7 +40,7 @@ def usable(x: Tensor, pad: int = 0, layers: Iterable[nn.Module] = ()) -> bool:
         and x.shape[1] * (x.shape[2] + 2 * pad) * (x.shape[3] + 2 * pad) < _LARGEST
         and x.is_contiguous(memory_format=torch.channels_last)
         and runs(x)
-        and all(map(_only_forward, layers))
+        and all(map(only_forward, layers))
     )
 
 
@@ -49,7 +49,7 @@ def runs(x: Tensor) -> bool:
     return x.is_cuda and not isinstance(x, FakeTensor) and _works(x.device)
 
 
-def _only_forward(layer: nn.Module) -> bool:
+def only_forward(layer: nn.Module) -> bool:
     """Tell whether to call a layer is to run the ``forward`` of its class, and no more."""
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
     return "forward" not in vars(layer) and not any(hooks)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from i2i.kernels import Epilogue, InstanceNorm, fused, usable
+from i2i.kernels.dispatch import only_forward
 
 
 class Fused(nn.Sequential):
@@ -64,20 +65,19 @@ class _Run(NamedTuple):
 def _run(layers: Sequence[nn.Module], x: Tensor) -> _Run | None:
     """Return what the first of ``layers`` begins, if it is a norm of ``x`` that kernels can compute."""
     norm, rest = layers[0], list(layers[1:])
-    if not isinstance(norm, nn.InstanceNorm2d) or norm.running_mean is not None or not _is_plain(norm) or not usable(x):
+    if (
+        not isinstance(norm, nn.InstanceNorm2d)
+        or norm.running_mean is not None
+        or not only_forward(norm)
+        or not usable(x)
+    ):
         return None
     slope, pad, length = 1.0, 0, 1
-    if rest and isinstance(rest[0], nn.ReLU | nn.LeakyReLU) and _is_plain(rest[0]):
+    if rest and isinstance(rest[0], nn.ReLU | nn.LeakyReLU) and only_forward(rest[0]):
         slope = float(getattr(rest.pop(0), "negative_slope", 0.0))
         length += 1
-    if rest and isinstance(rest[0], nn.ReflectionPad2d) and _is_plain(rest[0]):
+    if rest and isinstance(rest[0], nn.ReflectionPad2d) and only_forward(rest[0]):
         sides = set(rest[0].padding)
         if len(sides) == 1 and usable(x, pad=max(sides)) and max(sides) < min(x.shape[-2:]):
             pad, length = max(sides), length + 1
     return _Run(norm, Epilogue(negative_slope=slope, pad=pad), length)
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    """Tell whether running a layer is running the ``forward`` of its class, and no more."""
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return "forward" not in vars(layer) and not any(hooks)
