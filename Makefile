@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan demo-ugatit test lint types check docs notebooks demo-short matrix bench bench-gpu bench-short evidence clean
+.PHONY: help setup demo demo-pix2pix demo-pix2pixhd demo-singan demo-ugatit test lint types check docs notebooks demo-short matrix bench bench-gpu bench-short scaling evidence clean
 
 help:  ## say what there is
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1: /' | sed 's/: /|/' | column -t -s '|'
@@ -21,7 +21,7 @@ $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    torch torchvision scikit-image scikit-learn tensorboard torchmetrics av safetensors opencv-python-headless \
 	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling editables wandb \
-	    sphinx furo myst-parser myst-nb ipykernel nbclient nbformat $(EDITABLE)
+	    sphinx furo myst-parser myst-nb ipykernel nbclient nbformat matplotlib $(EDITABLE)
 	touch $(READY)
 
 demo: $(READY)  ## CycleGAN on real photographs, about four minutes on two cores (SEED=0, OUT=runs/demo)
@@ -69,16 +69,21 @@ matrix: $(READY)  ## every generator x discriminator x criterion x term: train, 
 	OMP_NUM_THREADS=1 $(BIN)/python -m i2i.testing.matrix
 
 bench: $(READY)  ## speed: ratios against plain torch, measured in one process
-	mkdir -p benchmarks/results
-	$(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-json=benchmarks/results/cpu.json
+	$(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' \
+	    --benchmark-json="$$($(BIN)/python -c 'from benchmarks.timing import results; print(results())')"
+	$(BIN)/python docs/tables.py
 
 bench-gpu:  ## speed on a CUDA device, about 25 minutes; needs torch, but no installation (GPU_PYTHON=python3, GPU_OUT=FILE.json)
-	$(or $(GPU_PYTHON),python3) benchmarks/gpu.py --out $(or $(GPU_OUT),benchmarks/results/h200.json) --minutes 24
+	$(or $(GPU_PYTHON),python3) benchmarks/gpu.py $(if $(GPU_OUT),--out $(GPU_OUT)) --minutes 24
 
 bench-short: $(READY)  ## what the benchmarks compute, once each at the smallest size; nothing is timed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-disable
 
-evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds, twenty kills
+scaling: $(READY)  ## how the time of a step grows with size, batch and width, about ten minutes of one core; draws docs/images (SCALING=--device cuda)
+	$(BIN)/python benchmarks/scaling.py $(SCALING)
+	$(BIN)/python docs/scaling_plots.py
+
+evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds, twenty kills, how cost grows
 	$(BIN)/python benchmarks/evidence/demo.py
 	$(BIN)/python benchmarks/evidence/kills.py
 	$(BIN)/python benchmarks/evidence/tiles.py
@@ -88,6 +93,8 @@ evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds
 	$(BIN)/python benchmarks/evidence/pix2pixhd.py
 	$(BIN)/python benchmarks/evidence/ugatit.py
 	$(BIN)/python benchmarks/evidence/mixes.py
+	$(BIN)/python benchmarks/evidence/precision.py
+	$(MAKE) scaling
 	$(BIN)/python docs/tables.py
 
 clean:  ## remove what was made here

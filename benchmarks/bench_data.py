@@ -71,6 +71,7 @@ def bare_epoch(
     return batches
 
 
+@pytest.mark.benchmark(group="data/unpaired")
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_unpaired(benchmark: BenchmarkFixture, folders: tuple[Path, Path], batch_size: int) -> None:
     data = unpaired(*folders, load_size=LOAD, crop_size=CROP, batch_size=batch_size)

@@ -61,6 +61,7 @@ def check(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: floa
         torch.testing.assert_close(value, wanted[name].double(), rtol=tolerance, atol=0)
 
 
+@pytest.mark.benchmark(group="cpu/pix2pixhd_512x256")
 @pytest.mark.parametrize(
     ("precision", "tolerance", "target"),
     [

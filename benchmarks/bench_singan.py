@@ -9,6 +9,7 @@ as many (``tests/singan/test_cost.py``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from benchmarks.reference import singan as authors
 from benchmarks.timing import compare
 from i2i.engine import graphs_for
+from i2i.graphs import Graphs
 from i2i.net import place
 from i2i.policy import Policy, Precision, Turn, best_precision
 from i2i.values import Single
@@ -27,11 +29,20 @@ from i2i_singan.model import Scale
 from i2i_singan.networks import scale_discriminator, scale_generator
 from i2i_singan.pyramid import Pyramid, plan
 from i2i_singan.settings import Settings
-from i2i_singan.step import new_scale
+from i2i_singan.step import Nets, new_scale
 
 HEIGHT, WIDTH = 186, 250  # nine scales
 ROUNDS = 5
 fast_bf16 = pytest.mark.skipif(best_precision(torch.device("cpu")) != "bf16", reason="this CPU is not fast in bf16")
+
+
+class Iterations(NamedTuple):
+    """Ours and theirs; what ours trains, and its graphs where it has some."""
+
+    ours: Callable[[], Mapping[str, Tensor]]
+    theirs: authors.Scale
+    nets: Nets
+    graphs: Graphs | None
 
 
 def iterations(
@@ -40,7 +51,7 @@ def iterations(
     sizes: Sequence[tuple[int, int]],
     widths: Sequence[int],
     policy: Policy | None = None,
-) -> tuple[Callable[[], Mapping[str, Tensor]], Callable[[], Mapping[str, float]]]:
+) -> Iterations:
     """Return an iteration of ours and one of theirs at the last of the scales, from the same weights.
 
     They are made, and run, on torch's default device.
@@ -70,9 +81,10 @@ def iterations(
             return graphs.update(stage.nets, state, batch, 0)[1]
         return stage.step.update(stage.nets, state, batch, Turn(policy, 0))[1]
 
-    return ours, theirs
+    return Iterations(ours, theirs, stage.nets, graphs)
 
 
+@pytest.mark.benchmark(group="cpu/singan")
 @pytest.mark.parametrize("scale", [4, 7])
 @pytest.mark.parametrize(
     ("precision", "target", "least"),
@@ -82,6 +94,6 @@ def test_singan(benchmark: BenchmarkFixture, scale: int, precision: Precision, t
     pyramid, settings = plan(HEIGHT, WIDTH), Settings()
     sizes = pyramid.sizes[: scale + 1]
     widths = [settings.width(k) if benchmark.enabled else 2 for k in range(scale + 1)]
-    ours, theirs = iterations(settings, pyramid.factor, sizes, widths, Policy(precision=precision))
+    ours, theirs, *_ = iterations(settings, pyramid.factor, sizes, widths, Policy(precision=precision))
     benchmark.extra_info.update(size=sizes[-1], width=widths[-1])
     compare(benchmark, theirs, ours, rounds=ROUNDS, target=target, least=least)

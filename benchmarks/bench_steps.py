@@ -53,6 +53,7 @@ def ours_from(reference: CycleGAN, precision: Precision, batch: Pair) -> Callabl
     return update
 
 
+@pytest.mark.benchmark(group="cpu/cyclegan128")
 @pytest.mark.parametrize(
     ("precision", "tolerance", "target"),
     [

@@ -59,6 +59,7 @@ def check(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: floa
         torch.testing.assert_close(found[ours].double(), wanted, rtol=tolerance, atol=0)
 
 
+@pytest.mark.benchmark(group="cpu/ugatit_light128")
 @pytest.mark.parametrize(
     ("precision", "tolerance", "target"),
     [

@@ -1,4 +1,4 @@
-"""Measure the training steps on a CUDA device: ``python benchmarks/gpu.py --out FILE.json [--minutes 8]``.
+"""Measure the training steps on a CUDA device: ``python benchmarks/gpu.py [--out FILE.json] [--minutes 8]``.
 
 Needs torch, numpy, attrs, pluggy, filelock, tqdm, pytest and pytest-benchmark; the packages of this repository need not
 be installed. Rows are written one by one, in the order of their importance, so that whatever ends the run leaves what
@@ -31,14 +31,28 @@ def find_packages() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file; begun anew")
+    parser.add_argument("--out", type=Path, help="JSON file, begun anew; named after device and versions if left out")
     parser.add_argument("--minutes", type=float, default=8.0, help="after which no row is begun any more")
     parser.add_argument("--only", default="", help="rows whose group, name or variant contains this")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     find_packages()
+    if options.smoke and options.out is None:
+        parser.error("--smoke needs --out: its figures are not for benchmarks/results")
+    options.out = options.out or results()
     return supervise(options) if options.until is None else measure(options)
+
+
+def results() -> Path:
+    """Return where the figures of this device are kept."""
+    import torch
+
+    from benchmarks.device.machine import version
+    from benchmarks.results_name import named
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "trial"
+    return named("speed", device, f"torch{torch.__version__}", f"triton{version('triton')}")
 
 
 def supervise(options: argparse.Namespace) -> int:
@@ -47,7 +61,7 @@ def supervise(options: argparse.Namespace) -> int:
 
     options.out.unlink(missing_ok=True)
     until = time.time() + 60 * (30 * options.smoke + options.minutes)
-    command = [sys.executable, "-u", __file__, *sys.argv[1:], "--until", str(until)]
+    command = [sys.executable, "-u", __file__, *sys.argv[1:], "--out", str(options.out), "--until", str(until)]
     for _ in range(STARTS):
         try:
             code = subprocess.run(command, timeout=max(until - time.time(), 0) + 60).returncode
@@ -83,7 +97,7 @@ def measure(options: argparse.Namespace) -> int:
         print("there is no CUDA device; --smoke tries everything out on the CPU")
         return 1
     device = torch.device("cpu" if options.smoke else "cuda:0")
-    meter = Meter(device, rounds=2, steps=1) if options.smoke else Meter(device)
+    meter = Meter(device, rounds=1, steps=1) if options.smoke else Meter(device)
     if options.smoke:
         torch.set_num_threads(1)  # several wait for each other most of the time where others compute, too
     report = Report(options.out, options.until)

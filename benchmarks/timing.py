@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.results_name import named
+
 
 class Quartiles(NamedTuple):
     q1: float
@@ -108,6 +110,12 @@ def machine() -> dict[str, Any]:
             flag for flag in _cpuinfo("flags").split() if flag.startswith(("avx2", "avx512f", "avx512_bf16", "amx"))
         ],
     }
+
+
+def results() -> Path:
+    """Return where the figures of this processor are kept."""
+    found = machine()
+    return named("speed", found["processor"] or platform.machine(), f"torch{found['torch']}")
 
 
 def _cpuinfo(field: str) -> str:

@@ -19,9 +19,12 @@ from typing import Any
 
 import attrs
 import authors
+import cpu_table
 import gpu_table
 import mixes_tables
 import pix2pixhd_tables
+import scaling_tables
+import speed_tables
 import ugatit_tables
 
 from i2i.settings import RunSettings, flag
@@ -132,71 +135,9 @@ def read(name: str) -> Any:
     return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
-def benchmarks_cpu() -> list[str]:
-    """Return a row for each measurement, and one for each benchmark that was not run."""
-    found = read("cpu.json") or {"benchmarks": []}
-    rows: list[Sequence[object]] = []
-    for path in sorted((ROOT / "benchmarks").glob("bench_*.py")):
-        if path.name == "bench_kernels.py":  # which times them on a GPU only
-            continue
-        functions = [node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)]
-        for function in (name for name in functions if name.startswith("test_")):
-            measured = [b for b in found["benchmarks"] if b["name"].partition("[")[0] == function]
-            rows += [row for b in measured for row in benchmark_rows(b)] or [(label(function), *[NOT_MEASURED] * 5)]
-    lines = table(["what", "lower quartile", "median", "upper quartile", "target", "noise"], rows)
-    return [*lines, "", *machine(found["benchmarks"])]
-
-
-def benchmark_rows(benchmark: Mapping[str, Any]) -> list[Sequence[object]]:
-    """Return the rows of one benchmark: a row for each kind of figure that it took quartiles of."""
-    info = benchmark["extra_info"]
-    kinds = [key.removesuffix("_median") for key in info if key.endswith("_median")]
-    noise = f"{info['aa_q1']} to {info['aa_q3']}" if "aa_q1" in info else ""
-    rows: list[Sequence[object]] = []
-    for kind in (kind for kind in kinds if kind not in ("aa", "wall")):
-        name = label(benchmark["name"]) + ("" if kind == "ratio" else f": {kind.replace('_', ' ')}")
-        rows.append((name, *(info[f"{kind}_{q}"] for q in ("q1", "median", "q3")), info.get("target", ""), noise))
-    return rows
-
-
-def label(name: str) -> str:
-    """Return the name of a benchmark in words.
-
-    Example:
-        >>> label("test_unpaired[8]")
-        'unpaired, 8'
-    """
-    words, _, choice = name.removeprefix("test_").replace("_", " ").partition("[")
-    return f"{words}, {choice.rstrip(']')}" if choice else words
-
-
-def machine(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say on what the benchmarks ran, and which of them elsewhere than the first."""
-    if not benchmarks:
-        return ["Nothing was measured yet."]
-    where: dict[str, dict[str, None]] = {}
-    for benchmark in benchmarks:
-        where.setdefault(machine_of(benchmark["extra_info"]), {})[label(benchmark["name"].partition("[")[0])] = None
-    first, *others = where
-    told = "".join(f" {', '.join(where[other])}: on {other}." for other in others)
-    return [
-        f"Measured on {first}.{told} Ratios are of CPU time; noise is the same ratio of the plain code against itself."
-    ]
-
-
-def machine_of(info: Mapping[str, Any]) -> str:
-    """Return the machine of a benchmark."""
-    flags = ", ".join(info.get("flags", [])) or "no special instructions"
-    name = f"{info['processor']}: " if info.get("processor") else ""
-    return f"{info.get('cores', '?')} cores ({name}{flags}) with torch {info.get('torch', '?')}"
-
-
-def benchmarks_gpu() -> list[str]:
-    """Return a row for each way to compute each step on a GPU."""
-    found = read("h200.json")
-    if found is None:
-        return [*table(gpu_table.HEAD, [[NOT_MEASURED] * len(gpu_table.HEAD)]), "", "Nothing was measured yet."]
-    return [*table(gpu_table.HEAD, gpu_table.rows(found)), "", gpu_table.machine(found)]
+def benchmarks_gpu(name: str) -> list[str]:
+    """Return a table of what was measured on GPUs."""
+    return gpu_table.lines(name, RESULTS, table)
 
 
 def evidence_demo(name: str = "cyclegan") -> list[str]:
@@ -348,8 +289,10 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "pix2pixhd-settings": functools.partial(recipe_settings, Pix2PixHDSettings, authors.PIX2PIXHD),
     "singan-settings": functools.partial(recipe_settings, SinGanSettings, authors.SINGAN),
     "ugatit-settings": functools.partial(recipe_settings, UgatitSettings, authors.UGATIT),
-    "benchmarks-cpu": benchmarks_cpu,
-    "benchmarks-gpu": benchmarks_gpu,
+    "benchmarks-cpu": lambda: cpu_table.lines(RESULTS, table),
+    "benchmarks-gpu-machine": lambda: gpu_table.machines(RESULTS),
+    **{name: functools.partial(benchmarks_gpu, name) for name in gpu_table.TABLES},
+    "scaling": lambda: scaling_tables.lines(RESULTS, table),
     "evidence-demo": evidence_demo,
     "evidence-demo-pix2pix": functools.partial(evidence_demo, "pix2pix"),
     "evidence-demo-pix2pixhd": functools.partial(
@@ -364,6 +307,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "evidence-tiles": evidence_tiles,
     "evidence-singan": evidence_singan,
     "evidence-ablation": evidence_ablation,
+    "evidence-precision": functools.partial(evidence, "precision", speed_tables.PRECISION, speed_tables.precision_rows),
     "evidence-remedies": evidence_remedies,
     "paper-ablation": paper_ablation,
     **{name: functools.partial(evidence, "mixes", head, rows) for name, (head, rows) in mixes_tables.TABLES.items()},

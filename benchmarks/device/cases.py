@@ -5,24 +5,27 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+from unittest import mock
 
 import attrs
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.bench_pix2pixhd import scene
-from benchmarks.bench_singan import iterations
+from benchmarks.bench_singan import Iterations, iterations
 from benchmarks.device.meter import Meter, Work
+from benchmarks.floors import Counted, counted
 from benchmarks.reference.cyclegan import CycleGAN
 from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
 from benchmarks.reference.ugatit import Step as AuthorsUGATIT
 from i2i.engine import _Engine, backend_flags
+from i2i.kernels import dispatch
 from i2i.policy import Policy, Precision
 from i2i.step import Step
 from i2i.tree import tree_map
-from i2i.values import Pair
+from i2i.values import Instanced, Pair
 from i2i_cyclegan.rates import Length, learning_rate
 from i2i_cyclegan.recipe import make_nets
 from i2i_cyclegan.settings import Settings as CycleSettings
@@ -62,6 +65,8 @@ class Variant(NamedTuple):
         recompute: layers are computed again for the backward pass.
         guarded: as of the policy.
         graphed: likewise.
+        kernels: norms run in kernels of our own; else all operations are torch's.
+        compiled: nets are compiled by ``torch.compile``.
         changes: further settings of the method.
     """
 
@@ -71,6 +76,8 @@ class Variant(NamedTuple):
     recompute: bool = False
     guarded: bool = True
     graphed: bool = False
+    kernels: bool = True
+    compiled: bool = False
     changes: Mapping[str, Any] = {}
 
     @property
@@ -79,9 +86,15 @@ class Variant(NamedTuple):
         last = chosen if self.last is None else self.last
         return Laid(self.precision, guarded=self.guarded, graphed=self.graphed, last=last)
 
-    def flags(self, device: torch.device) -> AbstractContextManager[None]:
+    @contextmanager
+    def flags(self, device: torch.device) -> Iterator[None]:
         """Return the context in which it runs."""
-        return flags(device, self.policy, tuned=self.tuned)
+        with flags(device, self.policy, tuned=self.tuned):
+            if self.kernels:
+                yield
+            else:
+                with mock.patch.object(dispatch, "_works", return_value=False):
+                    yield
 
 
 @contextmanager
@@ -108,18 +121,45 @@ class Case:
 
     def __init__(self, meter: Meter) -> None:
         self.meter, self.device = meter, meter.device
-        self._reference: Work | None = None
 
-    @property
+    @functools.cached_property
     def reference(self) -> Work:
-        if self._reference is None:
-            _, base = self.batches, self.meter.allocated()
-            self.seed(0)
-            with self.device:
-                run = self.theirs()
-            self._reference = Work(run, lambda: flags(self.device), base)
-            self.meter.warm_up(self._reference, 1)  # what it keeps is there before the memory of ours is counted
-        return self._reference
+        """Theirs, as torch computes by default."""
+        return self._kept(self.theirs)
+
+    @functools.cached_property
+    def tuned(self) -> Work:
+        """Theirs in bfloat16, channels-last: what costs nothing but two lines."""
+
+        def make() -> Callable[..., Any]:
+            run = self.theirs()
+            for module in (each for each in vars(run.net).values() if isinstance(each, nn.Module)):  # type: ignore[attr-defined]
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)(run)
+
+        return self._kept(make)
+
+    def _kept(self, make: Callable[[], Callable[..., Any]]) -> Work:
+        _, base = self.batches, self.meter.allocated()
+        self.seed(0)
+        with self.device:
+            work = Work(make(), lambda: flags(self.device), base)
+        self.meter.warm_up(work, 1)  # what it keeps is there before the memory of ours is counted
+        return work
+
+    @functools.cached_property
+    def counted(self) -> Counted:
+        """What a step computes and moves at least."""
+        variant = Variant("bf16", kernels=False)
+        run: Any = self.ours(variant).run
+        with variant.flags(self.device):
+            run()  # in it a stage is begun
+            return counted(run, self.parameters(run))
+
+    def parameters(self, run: Any) -> int:
+        """Return how many numbers our step trains."""
+        engine = run.engine
+        return sum(p.numel() for module in engine.step.trains(engine.nets) for p in module.parameters())
 
     def ours(self, variant: Variant) -> Work:
         _, base = self.batches, self.meter.allocated()  # they are drawn once, before the weights
@@ -140,7 +180,7 @@ class Case:
         random.seed(number)
 
     def theirs(self) -> Callable[..., Any]:
-        """Make their step, on torch's default device; called with the number of a batch."""
+        """Make their step, on torch's default device; called with the number of a batch. It has a ``net``."""
         raise NotImplementedError
 
     def built(self, variant: Variant) -> Callable[..., Losses]:
@@ -158,11 +198,18 @@ class Case:
         placed = [engine.place(batch) for batch in self.batches]
 
         engine.batches = now
+        compiled = not variant.compiled
 
         def run(number: int = 0) -> Losses:
-            return engine.update(placed[number])
+            nonlocal compiled
+            metrics = engine.update(placed[number])
+            if not compiled:  # after the first update, in which a stage is begun and its nets are made
+                for module in step.trains(engine.nets):
+                    module.compile(dynamic=False, backend="inductor" if self.meter.cuda else "aot_eager")
+                compiled = True
+            return metrics
 
-        run.engine = engine  # type: ignore[attr-defined]
+        run.engine, run.graphs = engine, engine.graphs  # type: ignore[attr-defined]
         return run
 
 
@@ -175,18 +222,22 @@ class Scenes(Case):
         width: likewise.
         joint: the joint stage.
         small: sizes of nets for a trial.
+        batch: of the scenes.
         changes: further settings.
     """
 
-    def __init__(self, meter: Meter, height: int, width: int, *, joint: bool, small: bool, **changes: Any) -> None:
+    def __init__(
+        self, meter: Meter, height: int, width: int, *, joint: bool, small: bool, batch: int = 1, **changes: Any
+    ) -> None:
         super().__init__(meter)
-        self.height, self.width, self.joint = height, width, joint
+        self.height, self.width, self.joint, self.batch = height, width, joint, batch
         sizes: dict[str, Any] = {"base_width": 4, "discriminator_width": 4, "downs": 2, "blocks": 1, "local_blocks": 1}
-        self.settings = SceneSettings(stages="all" if joint else "global", **(sizes if small else {}), **changes)
+        self.settings = SceneSettings(stages="all" if joint else "global", **(sizes if small else {}) | changes)
         self.vgg = vgg19("untrained").to(self.device) if self.settings.perceptual else None
 
     def drawn(self) -> Any:
-        return scene(self.height, self.width, self.settings.labels)
+        scenes = [scene(self.height, self.width, self.settings.labels) for _ in range(self.batch)]
+        return Instanced(*map(torch.cat, zip(*scenes, strict=True)))
 
     def theirs(self) -> Callable[..., Any]:
         s, vgg = self.settings, None
@@ -220,20 +271,26 @@ class Images(Case):
         size: of the images.
         batch: of them.
         small: sizes of nets for a trial.
+        changes: further settings.
     """
 
-    def __init__(self, meter: Meter, size: int, batch: int, *, small: bool) -> None:
+    def __init__(self, meter: Meter, size: int, batch: int, *, small: bool, **changes: Any) -> None:
         super().__init__(meter)
         self.size, self.batch = size, batch
         sizes: dict[str, Any] = {"base_width": 4, "discriminator_width": 4, "blocks": 1} if small else {"blocks": 9}
-        self.settings = CycleSettings(crop_size=size, load_size=size, **sizes)
+        self.settings = CycleSettings(crop_size=size, load_size=size, **sizes | changes)
 
     def drawn(self) -> Any:
         return Pair(*(torch.rand(self.batch, 3, self.size, self.size) * 2 - 1 for _ in range(2)))
 
     def theirs(self) -> Callable[..., Any]:
         net = CycleGAN(self.settings.base_width, self.settings.blocks)
-        return lambda number=0: net(*self.batches[number])
+
+        def run(number: int = 0) -> Any:
+            return net(*self.batches[number])
+
+        run.net = net  # type: ignore[attr-defined]
+        return run
 
     def built(self, variant: Variant) -> Callable[..., Losses]:
         settings = attrs.evolve(self.settings, recompute=variant.recompute, **variant.changes)
@@ -249,17 +306,19 @@ class Domains(Case):
         meter: knows the device.
         size: of the images.
         small: sizes of nets for a trial.
+        batch: of the images.
+        changes: further settings.
     """
 
-    def __init__(self, meter: Meter, size: int, *, small: bool) -> None:
+    def __init__(self, meter: Meter, size: int, *, small: bool, batch: int = 1, **changes: Any) -> None:
         super().__init__(meter)
-        self.size = size
+        self.size, self.batch = size, batch
         sizes: dict[str, Any] = {"base_width": 4, "discriminator_width": 4, "blocks": 1} if small else {}
         layers = (4, 3) if small else (7, 5)
-        self.settings = AttentionSettings(crop_size=size, discriminator_layers=layers, **sizes)
+        self.settings = AttentionSettings(crop_size=size, discriminator_layers=layers, **sizes | changes)
 
     def drawn(self) -> Any:
-        return Pair(*(torch.rand(1, 3, self.size, self.size) * 2 - 1 for _ in range(2)))
+        return Pair(*(torch.rand(self.batch, 3, self.size, self.size) * 2 - 1 for _ in range(2)))
 
     def theirs(self) -> Callable[..., Any]:
         s = self.settings
@@ -282,28 +341,47 @@ class Domains(Case):
 
 
 class Photograph(Case):
-    """A scale of SinGAN on an image of 186 x 250 pixels.
+    """A scale of SinGAN, by default on an image of 186 x 250 pixels.
 
     Args:
         meter: knows the device.
-        scale: its number; 8 is the finest.
-        small: widths of nets for a trial.
+        scale: its number, 8 is the finest of that image; None for the finest one.
+        small: a small image and narrow nets, for a trial.
+        size: height and width of the image.
+        changes: further settings.
     """
 
-    def __init__(self, meter: Meter, scale: int, *, small: bool) -> None:
+    def __init__(
+        self, meter: Meter, scale: int | None, *, small: bool, size: tuple[int, int] | None = None, **changes: Any
+    ) -> None:
         super().__init__(meter)
-        pyramid, self.settings = pyramid_of(186, 250), SinGanSettings()
-        self.factor, self.sizes = pyramid.factor, pyramid.sizes[: scale + 1]
-        self.widths = [2 if small else self.settings.width(k) for k in range(scale + 1)]
+        height, width = size or ((30, 40) if small else (186, 250))
+        pyramid = pyramid_of(height, width, max_size=max(height, width))
+        self.settings = SinGanSettings(**({"base_width": 2, "max_width": 2} if small else {}) | changes)
+        self.factor, self.sizes = pyramid.factor, pyramid.sizes[: None if scale is None else scale + 1]
+        self.widths = [self.settings.width(k) for k in range(len(self.sizes))]
 
-    def both(self, policy: Policy) -> tuple[Callable[[], Losses], Callable[[], Any]]:
+    def both(self, policy: Policy) -> Iterations:
         with self.device:
             return iterations(self.settings, self.factor, self.sizes, self.widths, policy)
 
     def theirs(self) -> Callable[..., Any]:
-        run = self.both(Policy())[1]
-        return lambda number=0: run()
+        net = self.both(Policy()).theirs
+
+        def run(number: int = 0) -> Any:
+            return net()
+
+        run.net = net  # type: ignore[attr-defined]
+        return run
 
     def built(self, variant: Variant) -> Callable[..., Losses]:
-        run = self.both(variant.policy)[0]
-        return lambda number=0: run()
+        found = self.both(variant.policy)
+
+        def run(number: int = 0) -> Losses:
+            return found.ours()
+
+        run.nets, run.graphs = found.nets, found.graphs  # type: ignore[attr-defined]
+        return run
+
+    def parameters(self, run: Any) -> int:
+        return sum(p.numel() for net in run.nets for p in net.parameters() if p.requires_grad)

@@ -192,6 +192,10 @@ class Run(NamedTuple):
     training: bool
 
     @property
+    def name(self) -> str:
+        return f"{self.kernel.name}, {self.dtype}, {'both ways' if self.training else 'forwards'}"
+
+    @property
     def moved(self) -> int:
         """Bytes that are moved at least: each image is read and written once."""
         size = prod(self.kernel.images[0]) * TYPES[self.dtype].itemsize

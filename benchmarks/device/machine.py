@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,10 +23,13 @@ def machine(device: torch.device) -> dict[str, Any]:
         "triton": version("triton"),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
+        "measured": datetime.now(UTC).date().isoformat(),
+        "commit": asked("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"),
     }
     if device.type == "cuda":
         of = torch.cuda.get_device_properties(device)
-        found |= {"device": of.name, "processors": of.multi_processor_count, "driver": driver()}
+        driver = asked("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        found |= {"device": of.name, "processors": of.multi_processor_count, "driver": driver}
         found["memory_gb"] = round(of.total_memory / 1e9, 1)
     return found
 
@@ -36,9 +41,8 @@ def version(package: str) -> str | None:
         return None
 
 
-def driver() -> str | None:
-    """Return the version of the driver; None where there is nobody to ask."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+def asked(*command: str) -> str | None:
+    """Return what a command prints; None where it is not there, or fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 WARM_UP = 6  # a graph is captured in the fourth
+SMOKE_WARM_UP = 1
 
 
 class Work(NamedTuple):
@@ -50,6 +50,7 @@ class Meter:
     def __init__(self, device: torch.device, *, rounds: int = 8, steps: int = 3) -> None:
         self.device, self.cuda = device, device.type == "cuda"
         self.rounds, self.steps = rounds, steps
+        self.warm = WARM_UP if self.cuda else SMOKE_WARM_UP
 
     def finish(self) -> None:
         """Wait for the device."""
@@ -70,10 +71,10 @@ class Meter:
         """Return bytes that are kept from others on the device."""
         return torch.cuda.memory_reserved() if self.cuda else 0
 
-    def warm_up(self, work: Work, count: int = WARM_UP) -> None:
+    def warm_up(self, work: Work, count: int | None = None) -> None:
         """Run some steps that are not measured."""
         with work.flags():
-            for _ in range(count):
+            for _ in range(self.warm if count is None else count):
                 work.run()
         self.finish()
 
@@ -123,9 +124,9 @@ class Meter:
 
     def peak(self, work: Work) -> dict[str, Any]:
         """Return the most memory of a step, weights and all included, in GB."""
-        self.warm_up(work, 2)
         if not self.cuda:
             return {"memory_gb": None}
+        self.warm_up(work, 2)
         with work.flags():
             torch.cuda.reset_peak_memory_stats()
             work.run()
@@ -134,7 +135,9 @@ class Meter:
 
     def launches(self, work: Work) -> dict[str, Any]:
         """Return how many kernels a step launches, how long the device computes, and which take longest."""
-        kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.cuda else [])]
+        kinds = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+        if not self.cuda:  # which has no launches
+            return {"launches": 0, "kernels": 0, "copies": 0, "busy_ms": None, "top": []}
         with work.flags():
             self.finish()
             with profile(activities=kinds) as found:
@@ -155,12 +158,6 @@ class Meter:
             "busy_ms": rounded(sum(event.self_device_time_total for event in kernels) / 1e3),
             "top": [[e.key[:120], rounded(e.self_device_time_total / 1e3), e.count] for e in computed[:15]],
         }
-
-    def operations(self, work: Work) -> dict[str, Any]:
-        """Return what a step multiplies and adds, in TFLOP."""
-        with work.flags(), FlopCounterMode(display=False) as counter:
-            work.run()
-        return {"tflop": rounded(counter.get_total_flops() / 1e12)}
 
 
 def quartiles(name: str, values: Any) -> dict[str, float]:

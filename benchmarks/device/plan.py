@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,15 +12,42 @@ from benchmarks.device import checks, kernels, rows
 from benchmarks.device.cases import Case, Domains, Images, Laid, Photograph, Scenes, Variant
 from benchmarks.device.meter import Meter
 from benchmarks.device.report import Report, Row
+from benchmarks.device.whole import Training
 
-VARIANTS = {
-    "fp32": Variant("fp32"),
-    "tf32": Variant("tf32"),
-    "bf16": Variant("bf16"),
-    "bf16, channels first": Variant("bf16", last=False),
-    "tf32, one graph": Variant("tf32", graphed=True),
-    "bf16, one graph": Variant("bf16", graphed=True),
+COPY, WHOLE = "copy of 1 GB", "SinGAN 186x250, 9 scales x 2000"
+
+OURS = Variant("bf16", graphed=True)
+#: beside ours, and the authors' steps as they are and tuned: the same without lower precision
+PARITY = {"tf32": OURS._replace(precision="tf32"), "fp32": OURS._replace(precision="fp32")}
+#: what ours reaches when one thing is taken away
+ABLATION = {
+    "without graph": OURS._replace(graphed=False),
+    "without kernels": OURS._replace(kernels=False),
+    "channels first": OURS._replace(last=False),  # which the kernels do not take
+    "tf32, channels last": OURS._replace(precision="tf32", last=True),
+    "tf32, without graph": Variant("tf32"),
 }
+COMPILE = OURS._replace(kernels=False, compiled=True)
+
+
+class Timed(NamedTuple):
+    """A step that is timed.
+
+    Attributes:
+        group: of its rows.
+        name: of it.
+        make: the case.
+        seconds: that a row takes.
+        target: milliseconds, and ratio to the plain step; None where there is no target.
+        large: cuDNN's search for algorithms takes long.
+    """
+
+    group: str
+    name: str
+    make: Callable[[], Case]
+    seconds: float
+    target: tuple[float, float] | None = None
+    large: bool = False
 
 
 class Cases:
@@ -52,18 +79,23 @@ def plan(meter: Meter, report: Report, *, smoke: bool) -> Iterator[Row]:
         report: what was measured so far.
         smoke: tiny sizes.
     """
-    cases = Cases(meter)
+    cases, timed, training = Cases(meter), list(steps(meter, smoke)), Training(meter, small=smoke)
     yield from ceilings(meter, smoke)
+    yield from graphs(meter, cases)
+    for step in timed:
+        yield from main_rows(cases, report, step)
+    yield from single_kernels(meter, cases, report, smoke, "ours")
+    yield from trainings(training)
     yield from correctness(meter, cases, smoke)
-    for name, make, seconds, large in steps(meter, smoke):
-        yield from step_rows(cases, name, make, seconds)
-        if not large:
-            yield tuned(cases, report, name, make, 2 * seconds)
+    for step in timed:
+        yield from ablation_rows(cases, report, step)
+    for step in timed:
+        yield from other_rows(cases, report, step)
+    yield Row("train/singan", WHOLE, "ours", 150, partial(training.whole, OURS))
+    yield from single_kernels(meter, cases, report, smoke, "compile")
     yield from generated(meter, cases, smoke)
-    for name, make, seconds, large in steps(meter, smoke):
-        if large:  # the search takes long there
-            yield tuned(cases, report, name, make, 4 * seconds)
-    yield from single_kernels(meter, cases, report, smoke)
+    for step in timed:
+        yield tuned(cases, report, step)
 
 
 def ceilings(meter: Meter, smoke: bool) -> Iterator[Row]:
@@ -97,85 +129,137 @@ def correctness(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
     for precision, limit in (("fp32", 1e-3), ("bf16", 0.05)):
         measure = partial(cases.use, "small domains", domains, checks.parity_of_domains, Variant(precision), limit)  # type: ignore[arg-type]
         yield Row("check", "losses are the authors', U-GAT-IT", precision, 8, measure)
-    small: dict[str, Callable[[], Case]] = {
+    for name, make in small_cases(meter).items():
+        for variant in (Variant("fp32", guarded=False), Variant("bf16", guarded=False), Variant("bf16")):
+            told = f"{variant.precision}, {'guarded' if variant.guarded else 'not guarded'}"
+            measure = partial(cases.use, f"small {name}", make, checks.unsynchronised, variant)  # type: ignore[arg-type]
+            yield Row("check", f"host never waits, {name}", told, 4, measure)
+
+
+def small_cases(meter: Meter) -> dict[str, Callable[[], Case]]:
+    return {
         "pix2pixHD global, styles": partial(Scenes, meter, 32, 64, joint=False, small=True, styles=True),
         "pix2pixHD joint, styles": partial(Scenes, meter, 32, 64, joint=True, small=True, styles=True),
         "CycleGAN": partial(Images, meter, 32, 1, small=True),
         "U-GAT-IT": partial(Domains, meter, 32, small=True),
         "SinGAN, scale 2": partial(Photograph, meter, 2, small=True),
     }
-    for name, make in small.items():
-        for variant in (Variant("fp32", guarded=False), Variant("bf16", guarded=False), Variant("bf16")):
-            told = f"{variant.precision}, {'guarded' if variant.guarded else 'not guarded'}"
-            measure = partial(cases.use, f"small {name}", make, checks.unsynchronised, variant)  # type: ignore[arg-type]
-            yield Row("check", f"host never waits, {name}", told, 4, measure)
+
+
+def graphs(meter: Meter, cases: Cases) -> Iterator[Row]:
+    for name, make in small_cases(meter).items():
         for precision, limit in (("fp32", 1e-3), ("bf16", 0.1)):
             measure = partial(cases.use, f"small {name}", make, checks.graphed, Variant(precision), limit)  # type: ignore[arg-type]
             yield Row("check", f"a graph computes the same, {name}", precision, 8, measure)
+    measure = partial(checks.tested, "tests/kernels", "tests/core/test_graphs.py")
+    yield Row("check", "tests of kernels and graphs", "", 90, measure)
 
 
-def steps(meter: Meter, smoke: bool) -> Iterator[tuple[str, Callable[[], Case], float, bool]]:
-    """Yield the steps: name, how to make it, seconds that a row takes, and whether it is a large one."""
+def steps(meter: Meter, smoke: bool) -> Iterator[Timed]:
     one, two, side = ((32, 64), (32, 64), 32) if smoke else ((512, 1024), (1024, 2048), 256)
-    scenes = partial(Scenes, meter, small=smoke)
-    yield "pix2pixHD global 1024x512", partial(scenes, *one, joint=False), 8, False
-    yield "pix2pixHD joint 2048x1024", partial(scenes, *two, joint=True), 15, True
-    yield "CycleGAN 256, batch 1", partial(Images, meter, side, 1, small=smoke), 6, False
-    yield "CycleGAN 256, batch 8", partial(Images, meter, side, 2 if smoke else 8, small=smoke), 10, True
-    yield "U-GAT-IT light 256", partial(Domains, meter, side, small=smoke), 8, False
-    for scale in (4, 7, 8):
-        yield f"SinGAN scale {scale}", partial(Photograph, meter, scale, small=smoke), 6, False
+    images, scenes = partial(Images, meter, small=smoke), partial(Scenes, meter, small=smoke)
+    yield Timed("step/cyclegan256", "CycleGAN 256, batch 1", partial(images, side, 1), 6, (6.0, 4.0))
+    domains = partial(Domains, meter, side, small=smoke)
+    yield Timed("step/ugatit_light256", "U-GAT-IT light 256", domains, 8, (7.5, 8.0))
+    small, whole = partial(scenes, *one, joint=False), partial(scenes, *two, joint=True)
+    yield Timed("step/pix2pixhd_1024x512", "pix2pixHD 1024x512", small, 8, (11.5, 3.0))
+    for scale in (8, 4, 7, 0)[: 1 if smoke else 4]:
+        yield Timed(
+            f"step/singan_s{scale}", f"SinGAN, scale {scale}", partial(Photograph, meter, scale, small=smoke), 5
+        )
+    batch = 2 if smoke else 8
+    yield Timed("step/cyclegan256", "CycleGAN 256, batch 8", partial(images, side, batch), 10, (38.0, 3.2), large=True)
+    yield Timed("step/pix2pixhd_2048x1024", "pix2pixHD 2048x1024", whole, 15, (30.0, 3.0), large=True)
 
 
-def step_rows(cases: Cases, name: str, make: Callable[[], Case], seconds: float) -> Iterator[Row]:
-    use = partial(cases.use, name, make)
-    yield Row("step", name, "reference", seconds, partial(use, rows.reference_step))
-    for key, variant in VARIANTS.items():
-        if variant.last is None or not name.startswith("SinGAN"):  # whose weights are always channels-last
-            yield Row("step", name, key, seconds, partial(use, rows.our_step, variant))
+def main_rows(cases: Cases, report: Report, step: Timed) -> Iterator[Row]:
+    use = partial(cases.use, step.name, step.make)
+    top = partial(rated, use, report)
+    yield Row(step.group, step.name, "eager_ref", step.seconds, partial(top, rows.reference_step))
+    yield Row(step.group, step.name, "ours", step.seconds, partial(aimed, step, partial(top, rows.our_step, OURS)))
+    for key, variant in PARITY.items():
+        yield Row(step.group, step.name, key, step.seconds, partial(top, rows.our_step, variant))
+    yield Row(step.group, step.name, "eager_tuned", step.seconds, partial(top, rows.tuned_step))
+
+
+def ablation_rows(cases: Cases, report: Report, step: Timed) -> Iterator[Row]:
+    """SinGAN's weights are channels-last in any precision."""
+    use = partial(cases.use, step.name, step.make)
+    for key, variant in ABLATION.items():
+        if variant.last is None or "SinGAN" not in step.name:
+            yield Row(step.group, step.name, key, step.seconds, partial(rated, use, report, rows.our_step, variant))
+
+
+def other_rows(cases: Cases, report: Report, step: Timed) -> Iterator[Row]:
+    """SinGAN's critic is differentiated twice, which compiled nets cannot be."""
+    use = partial(cases.use, step.name, step.make)
+    if "SinGAN" not in step.name:
+        measure = partial(rated, use, report, rows.our_step, COMPILE)
+        yield Row(step.group, step.name, "compile", 90, measure)
     for key in ("bf16", "tf32"):
-        yield Row("quality", name, key, seconds, partial(use, rows.quality, VARIANTS[key]))
-    if name.startswith("pix2pixHD"):
+        yield Row("quality", step.name, key, step.seconds, partial(use, rows.quality, Variant(key)))  # type: ignore[arg-type]
+    if "pix2pixHD" in step.name:
         for key in ("fp32", "bf16"):
-            variant = VARIANTS[key]._replace(recompute=True)
-            yield Row("memory", name, f"{key}, recompute", seconds, partial(use, rows.our_memory, variant))
+            variant = Variant(key, recompute=True)  # type: ignore[arg-type]
+            yield Row("memory", step.name, f"{key}, recompute", step.seconds, partial(use, rows.our_memory, variant))
 
 
-def tuned(cases: Cases, report: Report, name: str, make: Callable[[], Case], seconds: float) -> Row:
-    use = partial(cases.use, name, make)
-    return Row("step", name, "fastest, cudnn.benchmark", seconds, partial(fastest, use, report, name))
+def aimed(step: Timed, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Add the target to what was measured."""
+    target = {} if step.target is None else dict(zip(("target_ms", "target_ratio"), step.target, strict=True))
+    return measure() | target
 
 
-def fastest(use: Callable[..., Any], report: Report, name: str) -> dict[str, Any]:
+def rated(use: Callable[..., Any], report: Report, measure: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """Measure a step with what the device can do in mind."""
+    products = {row["variant"]: row["tflop_per_s"] for row in report.find("ceiling", "product 8192^3")}
+    copies = report.find("ceiling", "copy of 4 GB")
+    able = rows.Ceilings(products, copies[0]["gb_per_s"]) if len(products) == 3 and copies else None
+    return use(measure, *arguments, able)  # type: ignore[no-any-return]
+
+
+def tuned(cases: Cases, report: Report, step: Timed) -> Row:
+    use = partial(cases.use, step.name, step.make)
+    seconds = (4 if step.large else 2) * step.seconds
+    return Row(step.group, step.name, "fastest, cudnn.benchmark", seconds, partial(fastest, use, report, step))
+
+
+def fastest(use: Callable[..., Any], report: Report, step: Timed) -> dict[str, Any]:
     """Measure the variant that was the fastest once more, with cuDNN's search for algorithms on both sides."""
-    measured = {row["variant"]: row["ms_median"] for row in report.find("step", name) if row["variant"] in VARIANTS}
-    key = min(measured, key=measured.__getitem__)
-    return {"of": key, **use(rows.our_step, VARIANTS[key]._replace(tuned=True))}
+    variants = {"ours": OURS, **PARITY, **ABLATION}
+    times = {row["variant"]: row["ms_median"] for row in report.find(step.group, step.name)}
+    key = min(variants.keys() & times.keys(), key=times.__getitem__)
+    return {"of": key, **rated(use, report, rows.our_step, variants[key]._replace(tuned=True))}
+
+
+def trainings(training: Training) -> Iterator[Row]:
+    yield Row("train/singan", WHOLE, "eager_ref, extrapolated", 15, training.theirs)
+    for key, variant in (("ours, extrapolated", OURS), ("tf32, extrapolated", PARITY["tf32"])):
+        yield Row("train/singan", WHOLE, key, 40, partial(training.extrapolated, variant))
 
 
 def generated(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
     height, width = (32, 64) if smoke else (1024, 2048)
     make = partial(Scenes, meter, height, width, joint=True, small=smoke, perceptual=False)
-    for key, variant in VARIANTS.items():
-        if variant.graphed:  # of updates only
-            continue
+    for key, variant in (("bf16", Variant("bf16")), ("tf32", Variant("tf32")), ("fp32", Variant("fp32"))):
         measure = partial(cases.use, "generation", make, rows.generation, variant)
         yield Row("generation", "pix2pixHD 2048x1024", key, 5, measure)
 
 
-def single_kernels(meter: Meter, cases: Cases, report: Report, smoke: bool) -> Iterator[Row]:
-    yield Row("kernel", "copy of 1 GB", "float32", 3, partial(rows.copies, meter, 2**16 if smoke else 25 * 10**7))
+def single_kernels(meter: Meter, cases: Cases, report: Report, smoke: bool, way: str) -> Iterator[Row]:
+    """Ours, or what the compiler makes; each against the plain operations."""
+    size = 2**16 if smoke else 25 * 10**7
+    if way == "ours":
+        yield Row("kernel", COPY, "float32", 3, partial(rows.copies, meter, size))
     for kernel in kernels.all_kernels(smoke):
         for dtype, training in (("bf16", True), ("fp32", True), ("bf16", False)):
-            run = kernels.Run(kernel, dtype, training)
-            name = f"{kernel.group}: {kernel.name}, {dtype}, {'both ways' if training else 'forwards'}"
-            for way in ("ours", "compile"):
-                if way in kernel.ways:
-                    measure = partial(kernel_row, cases, report, meter, run, way)
-                    yield Row("kernel", name, way, 5 if way == "ours" else 15, measure)
+            if way in kernel.ways:
+                run = kernels.Run(kernel, dtype, training)
+                measure = partial(kernel_row, cases, report, meter, run, way)
+                yield Row(f"kernel/{kernel.group}", run.name, way, 4 if way == "ours" else 12, measure)
 
 
 def kernel_row(cases: Cases, report: Report, meter: Meter, run: kernels.Run, way: str) -> dict[str, Any]:
     cases.forget()
-    copied = report.find("kernel", "copy of 1 GB")
+    copied = report.find("kernel", COPY)
     return kernels.measured(meter, run, way, copied[0]["gb_per_s"] if copied else None)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-#: seconds after which a row is given up, and the process with it
+#: seconds, or twice what a row is thought to take, after which it is given up, and the process with it
 LIMIT = 150.0
 #: how the process ends when the device is of no use any more; it is begun anew for the rows that are left
 BROKEN = 75
@@ -67,10 +67,15 @@ class Report:
         rows = self.data["rows"]
         return [row for row in rows if (row["group"], row["name"], row["status"]) == (group, name, "ok")]
 
-    def add(self, row: Row, status: str, **figures: Any) -> None:
-        self.data.pop("running", None)
+    def note(self, row: Row, status: str, **figures: Any) -> None:
+        """Add a row, which is not written to the file yet."""
         named = {"group": row.group, "name": row.name, "variant": row.variant}
         self.data["rows"].append({**named, "status": status, **figures})
+
+    def add(self, row: Row, status: str, **figures: Any) -> None:
+        """Add a row, and write and tell it."""
+        self.data.pop("running", None)
+        self.note(row, status, **figures)
         self.write()
         print(f"{status:8} {' | '.join(row.key)}  {told(figures)}", flush=True)
 
@@ -87,7 +92,7 @@ class Report:
             self.data["running"] = row.key
             self.write()
             begun = time.perf_counter()
-            faulthandler.dump_traceback_later(min(LIMIT, left + 20), exit=True)
+            faulthandler.dump_traceback_later(min(max(LIMIT, 2 * row.seconds), left + 20), exit=True)
             try:
                 status, figures = "ok", dict(row.measure())
             except Exception as error:  # whatever it is, the other rows count
@@ -103,7 +108,7 @@ class Report:
     def crashed(self, code: int) -> None:
         """Note that the process ended within a row."""
         group, name, variant = self.data["running"]
-        self.add(Row(group, name, variant, 0, dict), "crashed", error=f"exit code {code}, or longer than {LIMIT:.0f} s")
+        self.add(Row(group, name, variant, 0, dict), "crashed", error=f"exit code {code}, or took too long")
 
 
 def told(figures: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from benchmarks.device.cases import Case, Scenes, Variant, flags
 from benchmarks.device.meter import Meter, Work, rounded
+from benchmarks.floors import floor_ms
 from i2i_pix2pixhd.scene import whole_scene
 
 # What the device can do.
@@ -36,22 +38,49 @@ def products(meter: Meter, side: int, dtype: torch.dtype, *, tf32: bool = False)
     return {"tflop_per_s": rounded(2e-9 * side**3 / found["ms_median"]), **found}
 
 
+class Ceilings(NamedTuple):
+    """What the device can do, as measured before.
+
+    Attributes:
+        tflop_per_s: of a large product of matrices, by precision.
+        gb_per_s: of a large copy.
+    """
+
+    tflop_per_s: Mapping[str, float]
+    gb_per_s: float
+
+
 # Steps.
 
 
-def reference_step(case: Case) -> dict[str, Any]:
-    """Their step by itself: time, memory, launches, operations."""
-    meter, work = case.meter, case.reference
-    return meter.alone(work) | details(meter, work)
+def reference_step(case: Case, ceilings: Ceilings | None) -> dict[str, Any]:
+    """Their step by itself: time, memory, launches, floor."""
+    found = case.meter.alone(case.reference)
+    return found | details(case.meter, case.reference) | floor(case, "tf32", found, ceilings)
 
 
-def our_step(case: Case, variant: Variant) -> dict[str, Any]:
+def tuned_step(case: Case, ceilings: Ceilings | None) -> dict[str, Any]:
+    """Their step in bfloat16 and channels-last, against theirs as it is."""
+    found = case.meter.compare(case.reference, case.tuned)
+    return found | details(case.meter, case.tuned) | floor(case, "bf16", found, ceilings)
+
+
+def our_step(case: Case, variant: Variant, ceilings: Ceilings | None) -> dict[str, Any]:
     """Our step against theirs; with cuDNN's search for the fastest algorithms, both have it."""
     meter, theirs = case.meter, case.reference
     if variant.tuned:
         theirs = theirs._replace(flags=lambda: flags(case.device, tuned=True))
     work = case.ours(variant)
-    return meter.compare(theirs, work) | details(meter, work)
+    found = meter.compare(theirs, work)
+    check_captured(work)
+    return found | details(meter, work) | floor(case, variant.precision, found, ceilings)
+
+
+def check_captured(work: Work) -> None:
+    """Refuse the figures of what should have been replayed from a graph, and was not; the CPU has no graphs."""
+    graphs = work.run.graphs  # type: ignore[attr-defined]
+    if graphs is not None and not graphs.captured:
+        raise RuntimeError("no graph was captured; the reason was printed above")
 
 
 def our_memory(case: Case, variant: Variant) -> dict[str, Any]:
@@ -61,14 +90,24 @@ def our_memory(case: Case, variant: Variant) -> dict[str, Any]:
 
 
 def details(meter: Meter, work: Work) -> dict[str, Any]:
-    """Return memory, launches and operations; what one of them cannot find takes nothing from the others."""
+    """Return memory and launches; what one of them cannot find takes nothing from the other."""
     found: dict[str, Any] = {}
-    for measure in (meter.peak, meter.launches, meter.operations):  # a replay has no operations to be counted
+    for measure in (meter.peak, meter.launches):
         try:
             found |= measure(work)
         except Exception as error:
             found[f"{measure.__name__}_error"] = f"{type(error).__name__}: {error}"[:500]
     return found
+
+
+def floor(case: Case, precision: str, found: Mapping[str, Any], ceilings: Ceilings | None) -> dict[str, Any]:
+    """Return what a step computes at least, and the share of the time that this takes at the rates of the device."""
+    if ceilings is None:
+        return {}
+    of, width = case.counted, 2 if precision == "bf16" else 4
+    least = floor_ms(of, tflop_per_s=ceilings.tflop_per_s[precision], gb_per_s=ceilings.gb_per_s, width=width)
+    share = {"floor_ms": rounded(least), "of_floor": rounded(least / found["ms_median"])}
+    return {"tflop": rounded(of.tflop), "gb": rounded(of.numbers * width / 1e9), **share}
 
 
 def quality(case: Case, variant: Variant) -> dict[str, Any]:

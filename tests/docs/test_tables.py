@@ -39,64 +39,114 @@ def test_settings_show_default_and_docstring(tables):
     assert any(row.startswith("| `--skip-bad` | `false` |") for row in tables.run_settings())
 
 
-def test_figures_come_from_the_results(tables, tmp_path, monkeypatch):
-    def quartiles(kind: str, *values: float) -> dict[str, float]:
-        return dict(zip((f"{kind}_q1", f"{kind}_median", f"{kind}_q3"), values, strict=True))
+def quartiles(kind: str, *values: float) -> dict[str, float]:
+    return dict(zip((f"{kind}_q1", f"{kind}_median", f"{kind}_q3"), values, strict=True))
 
+
+def test_a_table_for_each_processor(tables, tmp_path, monkeypatch):
     info = quartiles("ratio", 0.91, 0.95, 0.99) | quartiles("aa", 0.98, 1.0, 1.02) | quartiles("wall", 7, 8, 9)
     extra = info | {"torch": "2.14.1", "cores": 2, "flags": ["avx2"], "target": 0.8}
-    result = {"benchmarks": [{"name": "test_unpaired[8]", "extra_info": extra}]}
-    (tmp_path / "cpu.json").write_text(json.dumps(result))
+    for name in ("One", "Two"):
+        result = {"benchmarks": [{"name": "test_unpaired[8]", "extra_info": {**extra, "processor": name}}]}
+        (tmp_path / f"speed-{name.lower()}.json").write_text(json.dumps(result))
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    lines = tables.benchmarks_cpu()
-    assert "| unpaired, 8 | 0.91 | 0.95 | 0.99 | 0.8 | 0.98 to 1.02 |" in lines
-    assert lines[-1].startswith("Measured on 2 cores (avx2) with torch 2.14.1.")
+    lines = tables.TABLES["benchmarks-cpu"]()
+    row = "| unpaired, 8 | 0.91 | 0.95 | 0.99 | 0.8 | 0.98 to 1.02 |"
+    assert lines.count(row) == 2
+    first, second = (lines.index(f"{name}, 2 cores (avx2), torch 2.14.1:") for name in ("One", "Two"))
+    assert first < lines.index(row) < second
     assert not any("wall" in line for line in lines)
+    assert any(line.startswith("| cyclegan 128 | not measured |") for line in lines)
+    assert not any(line.startswith(("| kernel", "| device")) for line in lines)  # which are of GPUs
 
 
-def test_rows_from_another_machine_are_named(tables):
-    def benchmark(name: str, processor: str) -> dict[str, object]:
-        return {"name": name, "extra_info": {"torch": "2.14.1", "cores": 2, "flags": ["avx2"], "processor": processor}}
-
-    names = ("test_a[1]", "test_a[2]", "test_b_c[1]", "test_b_c[2]")
-    measured = [benchmark(name, "One" if "a" in name else "Two") for name in names]
-    assert tables.machine(measured[:2])[0].startswith("Measured on 2 cores (One: avx2) with torch 2.14.1. Ratios")
-    assert " b c: on 2 cores (Two: avx2) with torch 2.14.1. Ratios" in tables.machine(measured)[0]
+def row(group: str, variant: str, status: str = "ok", name: str = "net", **figures: object) -> dict[str, object]:
+    return {"group": group, "name": name, "variant": variant, "status": status, **figures}
 
 
-def test_figures_of_a_gpu(tables, tmp_path, monkeypatch):
-    def row(group: str, variant: str, status: str = "ok", **figures: object) -> dict[str, object]:
-        return {"group": group, "name": "net", "variant": variant, "status": status, **figures}
-
-    timed = {"ms_median": 10.0, "ratio_q1": 1.9, "ratio_median": 2.0, "aa_q1": 0.99, "aa_q3": 1.01}
+def on_a_gpu(**machine: str) -> dict[str, object]:
+    """What the suite writes: ours is twice as fast as the plain step, and what is compiled 1.6 times."""
+    timed = {"host_ms": 1.0, "aa_q1": 0.99, "aa_q3": 1.01, "memory_gb": 2.5, "launches": 300, "kernels": 400}
+    ours = timed | {"ms_median": 10.0, **quartiles("ratio", 1.9, 2.0, 2.1), "floor_ms": 2.5, "of_floor": 0.25}
+    top = [["gemm", 4.0, 20], ["norm<a|b>", 1.0, 50]]
+    aims = {"target_ms": 8.0, "target_ratio": 1.5, "busy_ms": 8.0, "top": top}
     rows = [
-        row("ceiling", "bf16", tflop_per_s=800.0),
-        row("ceiling", "tf32", tflop_per_s=400.0),
+        row("ceiling", "bf16", name="product", tflop_per_s=800.0),
         row("check", "a", passed=True),
         row("check", "b", passed=False),
         row("check", "c", "error"),
-        row("step", "reference", ms_median=20.0, memory_gb=3.5, launches=700, tflop=2.0),
-        row("step", "bf16", **timed, memory_gb=2.5, launches=300, tflop=2.0),
-        row("step", "bf16, channels first", "no time"),
-        row("step", "fastest, cudnn.benchmark", of="bf16", **timed, memory_gb=2.5, launches=300, tflop=2.0),
-        row("quality", "bf16", mean={"g/adv": 0.001, "g/cycle": 0.0125}),
-        row("memory", "bf16, recompute", ms_median=12.0, memory_gb=1.5),
-        row("step", "bf16, one graph", "error", error="capture"),
+        row("step/net", "eager_ref", ms_median=20.0, host_ms=19.0, memory_gb=3.5, launches=700),
+        row("step/net", "ours", **ours, **aims),
+        row("step/net", "eager_tuned", **timed, ms_median=16.0, **quartiles("ratio", 1.2, 1.25, 1.3)),
+        row("step/net", "compile", **timed, ms_median=12.5, **quartiles("ratio", 1.5, 1.6, 1.7)),
+        row("step/net", "without graph", **timed, ms_median=40.0, **quartiles("ratio", 0.4, 0.5, 0.6)),
+        row("step/net", "without kernels", "no time"),
+        row("step/net", "tf32", "error", error="capture"),
+        row(
+            "kernel/norm", "ours", name="64x64", ms_median=0.1, ratio_median=4.0, of_copy=0.85, errors={"result": 1e-3}
+        ),
+        row("kernel/norm", "compile", name="64x64", ms_median=0.15, ratio_median=2.5),
+        row("kernel/norm", "ours", name="wrong", passed=False, errors={"result": 0.5}),
+        row("train/singan", "eager_ref, extrapolated", name="whole", seconds_in_all=400.0),
+        row("train/singan", "ours", name="whole", seconds_in_all=50.0),
+        row("train/singan", "tf32, extrapolated", "no time", name="whole"),
+        row("memory", "fp32, recompute", ms_median=12.0, host_ms=2.0, memory_gb=1.5),
     ]
-    machine = {"device": "NVIDIA H200", "torch": "2.11.0", "cuda": "13.0", "cudnn": 91900}
+    versions = {"device": "NVIDIA H200", "torch": "2.11.0", "triton": "3.6.0", "cuda": "13.0", "cudnn": 91900}
+    return {"machine": {**versions, **machine}, "rows": rows}
+
+
+#: what the tables say of that, below their heads
+ON_A_GPU = {
+    "benchmarks-gpu": [
+        "| net | 20.0 | 10.0 | 2.5 | 25% | 1.9 / 2.0 / 2.1 | 0.99 to 1.01 | 1.60 | 1.25 | "
+        "8.0 ms, 1.5x: 25% over the time |",
+    ],
+    "benchmarks-gpu-ablation": ["| net | 10.0 | 4.00 |  |  |  |  |  |"],
+    "benchmarks-gpu-kernels": [
+        "| norm | 64x64 | 0.1 | 0.15 | 4.0 | 1.60 | 85% | 0.001 |",
+        "| norm | wrong | wrong |  |  |  |  |  |",
+    ],
+    "benchmarks-gpu-whole": [
+        "| eager_ref, extrapolated | 400.0 | 1.0 |",
+        "| ours | 50.0 | 8.0 |",
+        "| tf32, extrapolated | not measured |  |",
+    ],
+    "benchmarks-gpu-details": [
+        "| net | eager_ref | 20.0 | 19.0 |  |  |  | 3.5 GB | 700 |",
+        "| net | ours | 10.0 | 1.0 | 1.9 | 2.0 | 25% | 2.5 GB | 400 |",
+        "| net | eager_tuned | 16.0 | 1.0 | 1.2 | 1.25 |  | 2.5 GB | 300 |",
+        "| net | compile | 12.5 | 1.0 | 1.5 | 1.6 |  | 2.5 GB | 400 |",
+        "| net | without graph | 40.0 | 1.0 | 0.4 | 0.5 |  | 2.5 GB | 300 |",
+        "| net | without kernels | not measured |  |  |  |  |  |  |",
+        "| net | tf32 | failed |  |  |  |  |  |  |",
+        "| net | fp32, recompute | 12.0 | 2.0 |  |  |  | 1.5 GB |  |",
+    ],
+    "benchmarks-gpu-profile": ["| net | `gemm` | 20 | 4.0 | 50% |", "| net | `norm<a\\|b>` | 50 | 1.0 | 12% |"],
+}
+
+
+@pytest.mark.parametrize("name", ON_A_GPU)
+def test_figures_of_a_gpu(tables, name, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    assert "not measured" in tables.benchmarks_gpu()[2]
-    (tmp_path / "h200.json").write_text(json.dumps({"machine": machine, "rows": rows}))
-    found = tables.benchmarks_gpu()
-    assert found[2:-2] == [
-        "| net | reference | 20.0 |  |  |  | 25% | 3.5 GB | 700 |  |",
-        "| net | bf16 | 10.0 | 1.9 | 2.0 | 0.99 to 1.01 | 25% | 2.5 GB | 300 | 1.2% |",
-        "| net | bf16, channels first | not measured |  |  |  |  |  |  |  |",
-        "| net | bf16, cudnn.benchmark | 10.0 | 1.9 | 2.0 | 0.99 to 1.01 | 25% | 2.5 GB | 300 |  |",
-        "| net | bf16, one graph | failed |  |  |  |  |  |  |  |",
+    (tmp_path / "speed-trial.json").write_text(json.dumps(on_a_gpu(device="cpu")))
+    assert tables.TABLES[name]() == ["Not measured yet."]
+    (tmp_path / "speed-nvidia-h200.json").write_text(json.dumps(on_a_gpu()))
+    assert tables.TABLES[name]()[2:] == ON_A_GPU[name]
+
+
+def test_every_table_of_a_gpu_is_checked(tables):
+    assert set(ON_A_GPU) == set(tables.gpu_table.TABLES)
+
+
+def test_the_gpu_and_its_checks_are_named(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.TABLES["benchmarks-gpu-machine"]() == ["No GPU was measured yet."]
+    (tmp_path / "speed-nvidia-h200.json").write_text(json.dumps(on_a_gpu()))
+    assert tables.TABLES["benchmarks-gpu-machine"]() == [
+        "NVIDIA H200 with torch 2.11.0, triton 3.6.0, CUDA 13.0, cuDNN 91900. product in bf16: 800.0 TFLOP/s. "
+        "1 of 3 checks of what it computes were passed."
     ]
-    assert found[-1].startswith("Measured on NVIDIA H200 with torch 2.11.0, CUDA 13.0, cuDNN 91900.")
-    assert found[-1].endswith("1 of 3 checks of what it computes were passed.")
 
 
 def test_what_was_not_measured_is_said(tables, tmp_path, monkeypatch):
@@ -104,8 +154,9 @@ def test_what_was_not_measured_is_said(tables, tmp_path, monkeypatch):
     unmeasured = ("evidence_demo", "evidence_kills", "evidence_ablation", "evidence_remedies")
     for table in (getattr(tables, name)() for name in unmeasured):
         assert "not measured" in table[-1]
-    assert tables.benchmarks_cpu()[-1] == "Nothing was measured yet."
-    assert any(line.startswith("| unpaired | not measured |") for line in tables.benchmarks_cpu())
+    ratios = tables.TABLES["benchmarks-cpu"]()
+    assert ratios[0] == "Nothing was measured yet."
+    assert any(line.startswith("| unpaired | not measured |") for line in ratios)
 
 
 def test_a_row_for_each_seed(tables, tmp_path, monkeypatch):

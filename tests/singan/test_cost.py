@@ -29,20 +29,21 @@ from i2i_singan.step import new_scale
 
 FACTOR = plan(186, 250).factor
 SIZES = tuple((ceil(40 * FACTOR**k), ceil(48 * FACTOR**k)) for k in reversed(range(len(plan(186, 250).sizes))))
-#: what the transcription of the authors' iteration dispatches, views apart
-DISPATCHED = 3839
+#: what the transcription of the authors' iteration dispatches, views and allocations apart
+DISPATCHED = 3671
 
 
 class Dispatched(TorchDispatchMode):
-    """Counts operations of ATen that are no views."""
+    """Counts operations of ATen that are neither views nor allocations: those that launch something."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function.namespace == "aten" and not function.is_view:
-            self.counts[function.overloadpacket.__name__] += 1
+        name = function.overloadpacket.__name__
+        if function.namespace == "aten" and not function.is_view and name not in ("empty", "empty_like", "new_empty"):
+            self.counts[name] += 1
         return function(*args, **(kwargs or {}))
 
 
@@ -56,7 +57,7 @@ def dispatched(iteration: Callable[[], object]) -> Counter[str]:
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(generator_gradient="single")])
 def test_a_quarter_of_the_authors_operations(settings: Settings) -> None:
-    ours, theirs = map(dispatched, iterations(settings, FACTOR, SIZES, [2] * 9))
+    ours, theirs = map(dispatched, iterations(settings, FACTOR, SIZES, [2] * 9)[:2])
     assert theirs.total() == DISPATCHED
     assert ours.total() <= theirs.total() / 4
 
@@ -64,7 +65,7 @@ def test_a_quarter_of_the_authors_operations(settings: Settings) -> None:
 @pytest.mark.parametrize("settings", [Settings(), Settings(reference=True), Settings(generator_gradient="single")])
 def test_nothing_is_read_from_the_device(settings: Settings) -> None:
     """The transcription reads numbers in each move; a copy would be a way to the host."""
-    ours, theirs = map(dispatched, iterations(settings, FACTOR, SIZES, [2] * 9))
+    ours, theirs = map(dispatched, iterations(settings, FACTOR, SIZES, [2] * 9)[:2])
     assert theirs["_local_scalar_dense"] > 100
     assert not {"_local_scalar_dense", "equal", "nonzero", "is_nonzero"} & set(ours)
     assert ours["_to_copy"] == (2 * len(SIZES[1:]) if settings.reference else 0)  # to float64 and back

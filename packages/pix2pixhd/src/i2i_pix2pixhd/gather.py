@@ -144,7 +144,7 @@ def _look_up(weight: Tensor, ids: Tensor, window: Window, dtype: torch.dtype) ->
     result = _empty_like_convolved(weight, (len(ids), height, width), dtype)
     for sample, start, stop in _bands(len(ids), height, _PIXELS // width):
         shape = (stop - start, width, k, k)
-        rows = torch.add(windows[sample, start:stop], first, out=torch.empty(shape, dtype=torch.int32))
+        rows = torch.empty(shape, dtype=torch.int32).copy_(windows[sample, start:stop]).add_(first)
         summed = F.embedding_bag(rows.view(-1, k * k), table, mode="sum")
         result[sample, :, start:stop] = summed.view(stop - start, width, out).permute(2, 0, 1)
     return result

@@ -1,0 +1,32 @@
+"""The tables about speed and what it costs, from what ``benchmarks`` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PRECISION = (
+    "method",
+    "against fp32",
+    "loss that differs most",
+    "allowed",
+    "error of images: fp32",
+    "tried",
+    "images apart: two seeds",
+    "same seed",
+    "gate",
+)
+
+
+def precision_rows(found: Mapping[str, Any]) -> list[Sequence[object]]:
+    """Return a row for each training that was held against float32."""
+    return [_precision_row(row) for method in found["methods"].values() for row in method["rows"]]
+
+
+def _precision_row(row: Mapping[str, Any]) -> Sequence[object]:
+    figures = row["found"]
+    apart = {name: abs(one["apart"]) / one["spread"] for name, one in figures.items() if not name.startswith("images")}
+    most = max(apart, key=apart.__getitem__)
+    images = [f"{figures[f'images: {kind}'][side]:.1f}" for kind in ("error", "apart") for side in ("base", "tried")]
+    verdict = "passed" if row["passed"] else f"failed: {len(row['failed'])} of {len(figures)}"
+    return [row["name"], row["tried"], f"{most}: {apart[most]:.1f}", f"{row['allowed']:.1f}", *images, verdict]
