@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,21 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import i2i.testing as kit
 from i2i.graphs import WARM_UP, Graphs
 from i2i.policy import Policy, Turn
+from i2i.recording import Recording
 from i2i.registry import registry
 from i2i.settings import RunSettings
+from i2i.tree import tree_map
 from tests.core.tape import TapeRecorder
 
 REPLAYS = 2  # of each stage
+ALONE = {"singan": "trainA.png"}  # learns from one image as well as from many, which take long on ``meta``
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +52,77 @@ def trained(build: Callable[[], Any], batches: int, recorder: TapeRecorder | Non
             state, metrics = graphs.update(current, state, batch, now)
         seen.append({name: value.item() for name, value in metrics.items()})
     return seen
+
+
+class OnDevice(TorchDispatchMode):
+    """Notes operations that go from the host to the device or back; the device is ``meta``, which holds no data.
+
+    Copies wait for the host or read its memory, and a graph could not hold them; scalars become part of a launch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = _devices((args, kwargs or {}))
+        try:
+            made = function(*args, **(kwargs or {}))
+        except NotImplementedError:  # the guard's check, which changes what there is in place
+            assert not function._schema.returns
+            return None
+        back = "meta" in given and "cpu" in _devices(made)
+        if back or (given | _devices(made) == {"meta", "cpu"} and _copies(function)):
+            self.noted.append(str(function))
+        return made
+
+
+class Written(TorchFunctionMode):
+    """Notes tensors on ``meta`` that are written down in Python, which only a real device would have copied there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        given = args[1] if function is torch.Tensor.__getitem__ else None
+        listed = any(isinstance(each, list) for each in (given if isinstance(given, tuple) else (given,)))
+        if (listed or function in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)) and made.is_meta:
+            self.noted.append(str(function))
+        return made
+
+
+def _devices(tree: Any) -> set[str]:
+    return {leaf.device.type for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)}
+
+
+def _copies(function: Any) -> bool:
+    return function._schema.name in ("aten::_to_copy", "aten::copy_", "aten::_foreach_copy_")
+
+
+def laid_on_meta(tree: Any) -> Any:
+    return tree_map(lambda leaf: leaf.to("meta") if isinstance(leaf, torch.Tensor | torch.nn.Module) else leaf, tree)
+
+
+@pytest.mark.parametrize("entry", registry().tables.recipes.all(), ids=lambda entry: entry.name)
+def test_an_update_keeps_to_the_device(entry, images, monkeypatch):
+    """What a graph of it would hold: the first update listens, the second is what would be captured."""
+    data = images / ALONE.get(entry.name, "")
+    recipe = entry.build(kit.tiny(entry.settings()), RunSettings(data=data))
+    policy, device = Policy(graphed=True), torch.device("meta")
+    nets, batch = laid_on_meta(recipe.nets()), laid_on_meta(next(iter(recipe.data())))
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # there is none for this device
+    with device:
+        state = recipe.step.init(nets, policy, None)
+    recording = Recording(0)
+    turn = Turn(policy, 0, recording=recording)
+    with OnDevice():
+        state, _ = recipe.step.update(recipe.step.nets(nets, state), state, batch, turn)
+    recording.listening = False
+    with OnDevice() as copied, Written() as written:
+        recipe.step.update(recipe.step.nets(nets, state), state, batch, turn)
+    assert copied.noted + written.noted == []
 
 
 @pytest.mark.parametrize("entry", registry().tables.recipes.all(), ids=lambda entry: entry.name)

@@ -4,10 +4,12 @@ import copy
 import functools
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from i2i.checkpoint import snapshot
 from i2i.errors import CompositionError, RunError
@@ -84,6 +86,37 @@ def test_the_fused_form_is_asked_for_unless_another_is_chosen(name: str, fused: 
     optimizing.load_state_dict(optimizing.state_dict())
     (group,) = optimizing._optimizer.param_groups
     assert group["fused"] is fused
+
+
+def on_cuda(factory: Factory, policy: Policy) -> Optimizing:
+    """Make an optimiser of a parameter on a device that need not be there: it has no data."""
+    with FakeTensorMode():
+        parameter = nn.Parameter(torch.empty(2, device="cuda"))
+        with mock.patch.object(Tensor, "__bool__", return_value=True):  # torch asks whether the rate is below 0
+            return Optimizing(factory, [parameter], 0.1, policy)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("Adamax", {"capturable": True}),
+        ("Adagrad", {"fused": None}),  # torch 2.11 has this fused form for the CPU only
+    ],
+)
+def test_the_form_on_a_cuda_device(name: str, form: dict[str, bool | None]) -> None:
+    (group,) = on_cuda(FACTORIES[name], Policy())._optimizer.param_groups
+    assert {key: group[key] for key in form} == form
+
+
+def test_a_learning_rate_that_a_graph_would_not_see_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizing = on_cuda(optim.Adagrad, Policy(graphed=True))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    optimizing.step()
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RunError, match="^Adagrad reads its learning rate on the host, where a graph would never see"):
+        optimizing.step()
+    on_cuda(optim.Adamax, Policy(graphed=True)).step()
+    on_cuda(optim.Adagrad, Policy()).step()
 
 
 def test_gradients_start_from_the_weights_shared_among_micro_batches() -> None:

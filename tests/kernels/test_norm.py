@@ -126,7 +126,15 @@ def test_images_and_gradients(name: str, device: torch.device, close: Any) -> No
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("case", [Case((1, 7, 4, 7), 0, 1, weights=True), Case((2, 5, 6, 8), 0.2, 0, BF16)])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((1, 7, 4, 7), 0, 1, weights=True),
+        Case((2, 5, 6, 8), 0.2, 0, BF16),
+        Case((1, 4, 13, 5), 1, 2, residual=True),  # some tiles have no rows that are copied to the border
+        Case((1, 4, 17, 9), 0, 3),
+    ],
+)
 def test_several_tiles_in_several_parts(case: Case, device: torch.device, close: Any) -> None:
     compare(case, device, close)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -52,20 +52,27 @@ class CudaRecorder:
         """Run on a stream of its own, as captures do."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            yield
-        current.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            current.wait_stream(self._stream)
 
     def record(self, function: Callable[[], Any]) -> Callable[[], Any]:
-        """Capture ``function``; whatever it raises leaves the random generator as it was."""
-        graph, drawn = torch.cuda.CUDAGraph(), torch.cuda.get_rng_state(self._device)
+        """Capture ``function``; what it raises is raised here, and afterwards updates can run as usual."""
+        graph = torch.cuda.CUDAGraph()
+        # Other threads, which read and pin images, go on meanwhile.
+        capture = torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local")
         try:
-            # Other threads, which read and pin images, go on meanwhile.
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            # Torch leaves the stream of a broken capture as the current one; the outer context puts it back.
+            with torch.cuda.stream(torch.cuda.current_stream(self._device)), capture:
                 made = function()
-        except BaseException:
-            torch.cuda.set_rng_state(drawn, self._device)
-            raise
+        except BaseException as error:
+            if _ended(graph):
+                raise
+            self._let_go()
+            # The end of a broken capture only says that it is broken; why, was raised before.
+            raise (error.__context__ or error) from None
 
         def replay() -> Any:
             graph.replay()
@@ -73,9 +80,30 @@ class CudaRecorder:
 
         return replay
 
+    def _let_go(self) -> None:
+        """Take the allocator and the random generator out of a broken capture, in which torch leaves them for good.
+
+        Else the memory of the capture would never be free again, and the next random number would be an error.
+        """
+        device = self._stream.device_index
+        with suppress(RuntimeError):  # it did not even begin
+            torch._C._cuda_endAllocateToPool(device, self._pool)
+            torch._C._cuda_releasePool(device, self._pool)
+        generator = torch.cuda.default_generators[device]
+        generator.graphsafe_set_state(generator.clone_state())
+
     def drop(self) -> None:
         """Take another pool; the old one is freed with its graphs."""
         self._pool = torch.cuda.graph_pool_handle()
+
+
+def _ended(graph: torch.cuda.CUDAGraph) -> bool:
+    """Tell whether a capture came to a proper end."""
+    try:
+        graph.pool()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Entry:

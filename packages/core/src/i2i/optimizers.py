@@ -15,6 +15,7 @@ from i2i.protocols import Schedule
 
 _FORMS = ("fused", "capturable", "foreach")
 _FUSED_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_FUSED_ON_THE_CPU_ONLY = (torch.optim.Adagrad,)  # up to torch 2.11; on CUDA its first step would be an error
 
 
 class Optimizing:
@@ -42,6 +43,9 @@ class Optimizing:
             form["capturable"] = True
         self._tensor_lr = any(form.values())
         self._optimizer = factory(parameters, lr=self._lr.tensor if self._tensor_lr else self._lr.values[0], **form)
+        # Else torch warns that capturable forms are slower, in updates before a capture and where there is no other.
+        self._optimizer._warned_capturable_if_run_uncaptured = True
+        self._refuses_graphs = policy.graphed and first.is_cuda and not self._tensor_lr
         self._scaler: torch.amp.GradScaler | None = None
         if policy.precision == "fp16":
             if not form.get("fused"):
@@ -67,7 +71,14 @@ class Optimizing:
         return (gradients if self._scaler is None else self._scaler.scale(gradients)).unbind()
 
     def step(self) -> None:
-        """Move the parameters."""
+        """Move the parameters.
+
+        Raises:
+            RunError: this is captured in a graph, and the optimiser takes no learning rate that a graph could read.
+        """
+        if self._refuses_graphs and torch.cuda.is_current_stream_capturing():
+            kind = type(self._optimizer).__name__
+            raise RunError(f"{kind} reads its learning rate on the host, where a graph would never see it change")
         if self._scaler is None:
             self._optimizer.step()
         else:
@@ -117,7 +128,8 @@ def _form(factory: Callable[..., torch.optim.Optimizer], parameter: nn.Parameter
     chosen = getattr(factory, "keywords", {})
     if any(name in chosen for name in _FORMS):
         return {name: chosen[name] for name in ("fused", "capturable") if name in chosen}
-    if "fused" in offered and parameter.device.type in ("cpu", "cuda") and parameter.dtype in _FUSED_DTYPES:
+    devices = ("cpu",) if getattr(factory, "func", factory) in _FUSED_ON_THE_CPU_ONLY else ("cpu", "cuda")
+    if "fused" in offered and parameter.device.type in devices and parameter.dtype in _FUSED_DTYPES:
         return {"fused": True}
     if "capturable" in offered and parameter.is_cuda:
         return {"capturable": True}

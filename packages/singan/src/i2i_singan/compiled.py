@@ -14,12 +14,12 @@ import triton.language as tl
 from torch import Tensor
 
 from i2i.kernels.compiled import added_up, affine
-from i2i.kernels.moments import blocks, combining, table
+from i2i.kernels.moments import SIZES, blocks, combining, table
 
 _CHANNELS = 32  # whose running statistics a program moves
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _parts(v, x, projected, known, parts, pixels, channels, each, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):
     """Sums of v, of v times x - mean, and of v times what was projected, over a part of the pixels."""
     part, image = tl.program_id(0), tl.program_id(2)
@@ -45,7 +45,7 @@ def _parts(v, x, projected, known, parts, pixels, channels, each, PIXELS: tl.con
     tl.store(at + 2 * rows, tl.sum(both, 0), c < channels)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _factors(
     parts, known, rows, steps, weight, factors, of_weight, pixels, channels, images, count,
     PARTS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -72,7 +72,7 @@ def _factors(
     tl.store(of_weight + c, tl.where(w == 0, 0.0, of_weights / tl.where(w == 0, 1.0, w)), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _gradients(
     v, x, projected, known, rows, factors, of_gradient, of_x, pixels, channels,
     SLOPE: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -94,7 +94,7 @@ def _gradients(
     tl.store(of_gradient + own + at, tl.where(apart * scale + shift > 0, again, again * SLOPE), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _move(known, means, variances, momentum, epsilon, pixels, images, channels, CHANNELS: tl.constexpr):
     """Image after image, as batches of one would."""
     c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)

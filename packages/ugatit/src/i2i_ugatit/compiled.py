@@ -12,12 +12,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from i2i.kernels.moments import moments, table
+from i2i.kernels.moments import SIZES, moments, table
 
 _EPSILON = 1e-5
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _known(
     moments, rho, gamma, beta, known, epsilon, pixels, channels, gamma_image, beta_image, CHANNELS: tl.constexpr,
 ):  # fmt: skip
@@ -42,7 +42,7 @@ def _known(
     tl.store(known + 5 * rows + own, layer, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _steps(
     sums, known, rho, gamma, steps, of_rho, of_gamma, of_beta, pixels, channels, gamma_image, CHANNELS: tl.constexpr,
 ):  # fmt: skip

@@ -15,10 +15,10 @@ import triton.language as tl
 from torch import Tensor
 
 from i2i.kernels.epilogue import Epilogue
-from i2i.kernels.moments import COMBINED, Blocks, blocks, combined, combining, moment_parts, table
+from i2i.kernels.moments import COMBINED, REGISTERS, SIZES, Blocks, blocks, combined, combining, moment_parts, table
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _instance_known(
     parts, weight, bias, known, epsilon, pixels, channels, count, each, PARTS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
@@ -54,7 +54,7 @@ def affine(known, rows, image, c, channels):
     return tl.load(at, inside, 0.0), tl.load(at + rows, inside, 0.0), tl.load(at + 2 * rows, inside, 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _apply(
     x, known, residual, y, height, width, channels, rows, residual_image, residual_row, residual_column,
     SLOPE: tl.constexpr, PAD: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -94,29 +94,41 @@ def _origin(index, size, which: tl.constexpr, PAD: tl.constexpr):
 
 
 @triton.jit
-def _folded(gradient, row, column, c, inside, height, width, channels, PAD: tl.constexpr):
+def _copied(gradient, row, column, c, inside, height, width, channels, which: tl.constexpr, PAD: tl.constexpr):
+    """Load the gradients of one of the nine places to which pixels were copied, 0 for those that were not."""
+    y, down = _origin(row, height, which // 3, PAD)
+    x, right = _origin(column, width, which % 3, PAD)
+    at = (y * (width + 2 * PAD) + x)[:, None] * channels + c[None, :]
+    return tl.load(gradient + at, inside & (down & right)[:, None], 0.0).to(tl.float32)
+
+
+@triton.jit
+def _folded(
+    gradient, start, row, column, c, inside, height, width, channels, PAD: tl.constexpr, PIXELS: tl.constexpr,
+):  # fmt: skip
     """Add up the gradients of all places to which a pixel was copied."""
-    across = width + 2 * PAD
-    at = ((row + PAD) * across + column + PAD)[:, None] * channels + c[None, :]
+    at = ((row + PAD) * (width + 2 * PAD) + column + PAD)[:, None] * channels + c[None, :]
     total = tl.load(gradient + at, inside, 0.0).to(tl.float32)
     if PAD:
-        for k in tl.static_range(1, 9):
-            y, down = _origin(row, height, k // 3, PAD)
-            x, right = _origin(column, width, k % 3, PAD)
-            at = (y * across + x)[:, None] * channels + c[None, :]
-            total += tl.load(gradient + at, inside & (down & right)[:, None], 0.0).to(tl.float32)
+        for which in tl.static_range(1, 3):
+            total += _copied(gradient, row, column, c, inside, height, width, channels, which, PAD)
+        # Few tiles have rows that are copied.
+        if (start // width <= PAD) | ((start + PIXELS - 1) // width >= height - 1 - PAD):
+            for which in tl.static_range(3, 9):
+                total += _copied(gradient, row, column, c, inside, height, width, channels, which, PAD)
     return total
 
 
 @triton.jit
 def before_activation(
-    gradient, x, known, rows, residual, image, q, c, inside, height, width, channels, residual_image, residual_row,
-    residual_column, SLOPE: tl.constexpr, PAD: tl.constexpr,
+    gradient, x, known, rows, residual, image, start, c, inside, height, width, channels, residual_image, residual_row,
+    residual_column, SLOPE: tl.constexpr, PAD: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
     """Return the gradient before padding and activation, ``x`` about its mean, and the scale."""
+    q = start + tl.arange(0, PIXELS)
     row, column = q // width, q % width
     gradient += image.to(tl.int64) * (height + 2 * PAD) * (width + 2 * PAD) * channels
-    g = _folded(gradient, row, column, c, inside, height, width, channels, PAD)
+    g = _folded(gradient, start, row, column, c, inside, height, width, channels, PAD, PIXELS)
     mean, scale, shift = affine(known, rows, image, c, channels)
     x += image.to(tl.int64) * height * width * channels
     apart = tl.load(x + q[:, None] * channels + c[None, :], inside, 0.0).to(tl.float32) - mean
@@ -130,7 +142,7 @@ def before_activation(
     return g, apart, scale
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _gradient_parts(
     gradient, x, known, residual, parts, height, width, channels, rows, residual_image, residual_row, residual_column,
     each, SLOPE: tl.constexpr, PAD: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -142,11 +154,11 @@ def _gradient_parts(
     total = tl.zeros((PIXELS, CHANNELS), tl.float32)
     along = tl.zeros((PIXELS, CHANNELS), tl.float32)
     for offset in range(0, each, PIXELS):
-        q = part * each + offset + tl.arange(0, PIXELS)
-        inside = (q < end)[:, None] & (c < channels)[None, :]
+        start = part * each + offset
+        inside = (start + tl.arange(0, PIXELS) < end)[:, None] & (c < channels)[None, :]
         g, apart, _ = before_activation(
-            gradient, x, known, rows, residual, image, q, c, inside, height, width, channels, residual_image,
-            residual_row, residual_column, SLOPE, PAD,
+            gradient, x, known, rows, residual, image, start, c, inside, height, width, channels, residual_image,
+            residual_row, residual_column, SLOPE, PAD, PIXELS,
         )  # fmt: skip
         total += g
         along += g * apart
@@ -163,7 +175,7 @@ def added_up(parts, image, c, channels, count, PARTS: tl.constexpr):
     return tl.sum(tl.load(parts + at, (part < count)[:, None] & (c < channels)[None, :], 0.0), 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _instance_steps(
     parts, known, steps, of_weight, of_bias, pixels, channels, images, rows, count,
     PARTS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -191,7 +203,7 @@ def _instance_steps(
         tl.store(of_bias + c, of_biases, c < channels)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _input_gradient(
     gradient, x, known, steps, residual, of_x, of_residual, height, width, channels, rows, residual_image,
     residual_row, residual_column, SLOPE: tl.constexpr, PAD: tl.constexpr, PIXELS: tl.constexpr,
@@ -199,11 +211,12 @@ def _input_gradient(
 ):  # fmt: skip
     image, images = tl.program_id(2), tl.num_programs(2)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    q = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    start = tl.program_id(0) * PIXELS
+    q = start + tl.arange(0, PIXELS)
     inside = (q < height * width)[:, None] & (c < channels)[None, :]
     g, apart, scale = before_activation(
-        gradient, x, known, rows, residual, image, q, c, inside, height, width, channels, residual_image, residual_row,
-        residual_column, SLOPE, PAD,
+        gradient, x, known, rows, residual, image, start, c, inside, height, width, channels, residual_image,
+        residual_row, residual_column, SLOPE, PAD, PIXELS,
     )  # fmt: skip
     own = image.to(tl.int64) * height * width * channels
     at = q[:, None] * channels + c[None, :]
@@ -252,7 +265,7 @@ def gradient_parts(gradient: Tensor, x: Tensor, known: Tensor, epilogue: Epilogu
     grid = (cut.parts, triton.cdiv(c, cut.channels), b)
     _gradient_parts[grid](
         gradient, x, known, epilogue.residual, sums, h, w, c, known.stride(0), *_strides(epilogue.residual), cut.each,
-        **_constants(epilogue, cut),
+        **_constants(epilogue, cut), maxnreg=REGISTERS,
     )  # fmt: skip
     return sums
 

@@ -23,10 +23,16 @@ TILE = 4096
 HIGHEST = 256
 #: programs over which a sum is spread, about four for each multiprocessor of a large device
 PROGRAMS = 512
+#: of a thread at most, where sums are taken: four programs then fit on a multiprocessor, and none waits for another
+REGISTERS = 128
 #: parts of a sum at most: the second stage reads all of them at once
 PARTS = 512
+#: the same, of small images
+FEW_PARTS = 64
 #: channels for which a program of the second stage adds up parts
 COMBINED = 8
+#: arguments that a kernel is not compiled anew for: channels alone say how wide loads can be
+SIZES = ("pixels", "height", "width", "each", "count", "images")
 
 
 class Blocks(NamedTuple):
@@ -62,7 +68,7 @@ def blocks(images: int, pixels: int, channels: int, *, smaller: int = 1) -> Bloc
     return Blocks(high, wide, triton.cdiv(pixels, each), each)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _moment_parts(x, parts, pixels, channels, each, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):
     """Mean, and squares about it, of a part of the pixels: parts[0 or 1, image, part, c]."""
     part, image = tl.program_id(0), tl.program_id(2)
@@ -105,7 +111,7 @@ def combined(parts, image, images, c, pixels, channels, count, each, PARTS: tl.c
     return mean, tl.sum(squares + numbers * apart * apart, 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _moments(parts, found, pixels, channels, count, each, PARTS: tl.constexpr, CHANNELS: tl.constexpr):
     image, images = tl.program_id(1), tl.num_programs(1)
     c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
@@ -134,7 +140,7 @@ def table(rows: int, x: Tensor, *between: int) -> Tensor:
 
 def combining(count: int) -> dict[str, int]:
     """Return how a kernel that adds up ``count`` parts is launched: its sizes at compile time."""
-    return {"PARTS": triton.next_power_of_2(count), "CHANNELS": COMBINED}
+    return {"PARTS": FEW_PARTS if count <= FEW_PARTS else PARTS, "CHANNELS": COMBINED}
 
 
 def moment_parts(x: Tensor) -> Parts:
