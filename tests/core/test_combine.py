@@ -504,7 +504,7 @@ def test_no_update_but_the_first_reads_from_the_device() -> None:
     critics = alternate(d=PLAYERS["d"](), e=every(2, PLAYERS["e"]()))
     step = alternate(share=translate, live="g", g=repeat(2, PLAYERS["g"]()), c=replayed(3, FIELDS, critics))
     for accumulate in (1, 2):
-        policy = Policy(accumulate=accumulate, guarded=True)
+        policy = Policy(accumulate=accumulate, graphed=True)  # else the guard looks at once, on the CPU
         state = step.init(nets, policy, None)
         with Reads() as reads:
             keys = []

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.kernels import Epilogue
+from i2i.kernels import Epilogue, instance_norm
 from i2i.layers import Fused, fused, sequence
 
 
@@ -164,3 +164,18 @@ def test_the_nets_of_the_packages_are_made_of_it(runs):
     runs.clear()
     multiscale_discriminator(base_width=2, layers=2, scales=2)(image)
     assert slopes_and_pads(runs) == [(0.2, 0)] * 4
+
+
+@pytest.mark.parametrize("norm", [Fused(nn.InstanceNorm2d(3)), instance_norm])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_gradient_of_an_instance_norm_in_any_layout(norm: Any, batch: int) -> None:
+    """Torch's own is wrong for a single image whose gradient is channels-last."""
+    torch.manual_seed(0)
+    x, gradient = torch.randn(2, batch, 3, 8, 6)
+    exact = x.double().requires_grad_()
+    variance, mean = torch.var_mean(exact, (2, 3), correction=0, keepdim=True)
+    (wanted,) = torch.autograd.grad((exact - mean) / (variance + 1e-5).sqrt(), exact, gradient.double())
+    for form in (torch.contiguous_format, torch.channels_last):
+        own = x.clone().requires_grad_()
+        (found,) = torch.autograd.grad(norm(own), own, gradient.contiguous(memory_format=form))
+        torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-5)

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from i2i.checkpoint import snapshot
 from i2i.combine import alternate, every, repeat
 from i2i.errors import NonFiniteError
-from i2i.guard import Guard, check_finite, non_finite
+from i2i.guard import Guard, PromptGuard, check_finite, non_finite
 from i2i.history import replayed
 from i2i.policy import Policy, Turn
 from i2i.step import Step, player
 
 CPU = torch.device("cpu")
+KINDS = pytest.mark.parametrize("kind", [Guard, PromptGuard])
 BAD = [float("inf"), -float("inf"), float("nan")]
 
 
@@ -25,34 +26,39 @@ def parameter(gradient: float, dtype: torch.dtype = torch.float32) -> nn.Paramet
     return made
 
 
+@KINDS
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_first_bad_batch_of_each_term_and_of_the_gradient(bad: float, dtype: torch.dtype) -> None:
-    guard = Guard(("a", "b"), CPU, gradients=True)
+def test_the_first_bad_batch_of_each_term_and_of_the_gradient(
+    kind: type[Guard], bad: float, dtype: torch.dtype
+) -> None:
+    guard = kind(("a", "b"), CPU, gradients=True)
     rows = [(1.0, -2.0, 0.1), (1e30, 0.0, 3e38), (0.0, bad, 0.0), (bad, 1.0, bad), (1.0, bad, 2.0)]
     for now, (a, b, gradient) in enumerate(rows, start=10):
         guard.begin(now)
         parameters = [parameter(0.0, dtype), parameter(gradient, dtype), nn.Parameter(torch.zeros(1))]
-        guard.note(torch.tensor([a, b], dtype=dtype), parameters)
+        guard.note(torch.tensor([a, b], dtype=dtype).unbind(), parameters)
         torch.testing.assert_close(parameters[1].grad, torch.tensor([0.5, gradient], dtype=dtype), equal_nan=True)
         expected = {} if now < 12 else {"b": 12} if now == 12 else {"a": 13, "b": 12, "gradient": 13}
         assert guard.read() == expected
-        again = Guard(("a", "b"), CPU, gradients=True)
+        again = kind(("a", "b"), CPU, gradients=True)
         again.load_state_dict(copy.deepcopy(snapshot(guard.state_dict())))
         assert again.read() == expected
 
 
-def test_huge_float64_values_are_finite() -> None:
-    guard = Guard(("a",), CPU, gradients=True)
+@KINDS
+def test_huge_float64_values_are_finite(kind: type[Guard]) -> None:
+    guard = kind(("a",), CPU, gradients=True)
     guard.begin(0)
-    guard.note(torch.tensor([1e300], dtype=torch.float64), [parameter(1e300, torch.float64)])
+    guard.note([torch.tensor(1e300, dtype=torch.float64)], [parameter(1e300, torch.float64)])
     assert guard.read() == {}
 
 
-def test_gradients_may_go_unwatched() -> None:
-    guard = Guard(("a",), CPU, gradients=False)
+@KINDS
+def test_gradients_may_go_unwatched(kind: type[Guard]) -> None:
+    guard = kind(("a",), CPU, gradients=False)
     guard.begin(0)
-    guard.note(torch.ones(1), [parameter(float("nan"))])
+    guard.note([torch.ones(())], [parameter(float("nan"))])
     assert guard.read() == {}
 
 

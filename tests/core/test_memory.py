@@ -86,13 +86,13 @@ def test_states_counted_by_hand():
     nets = (nn.Linear(100, 10),)
     counted = estimate(linear(torch.optim.Adam), nets, torch.ones(1, 100), Policy(average=0.9))
     weights = 4 * (100 * 10 + 10)
-    # Adam's step of each of two tensors, the learning rate (float64), the weight of the term, two metrics
-    scalars = 2 * 4 + 8 + 4 + 2 * 4
+    # Adam's step of each of two tensors, the learning rate (float64), the weight of the term, a metric
+    scalars = 2 * 4 + 8 + 4 + 4
     assert counted[:4] == (weights, weights, 2 * weights + scalars, weights)
     assert counted.between == sum(counted[:4])
     assert counted.total == counted.between + counted.activations
     plain = estimate(linear(torch.optim.SGD), nets, torch.ones(1, 100))
-    assert plain[:4] == (weights, weights, 8 + 4 + 2 * 4, 0)
+    assert plain[:4] == (weights, weights, 8 + 4 + 4, 0)
 
 
 def test_activations_counted_by_hand_of_more_than_any_machine_has():

@@ -281,3 +281,18 @@ def test_parameters_are_found_once_and_frozen_for_a_while() -> None:
         assert trainable([nets.D]) == []
         assert len(trainable(nets)) == 4
     assert len(trainable(nets)) == 6
+
+
+def test_the_total_is_that_of_its_batch_however_late_it_is_read() -> None:
+    def loss(n: Any, x: Tensor) -> dict[str, Tensor]:
+        return {"a": n[0].weight.sum() * 0 + x, "b": n[0].weight.sum() * 0 + 1}
+
+    weights = {"a": lambda now: float(1 + now), "b": 10.0}
+    step = player(lambda n: n[0], loss, torch.optim.SGD, weights=weights, lr=0.1)
+    nets = (nn.Linear(1, 1, bias=False),)
+    state, seen = step.init(nets, Policy(), None), []
+    for now in range(3):
+        state, metrics = step.update(nets, state, torch.tensor(float(2 + now)), Turn(Policy(), now))
+        seen.append(metrics)
+    assert [float(metrics["total"]) for metrics in seen] == [2 * 1 + 10, 3 * 2 + 10, 4 * 3 + 10]
+    assert [list(metrics) for metrics in seen] == [["a", "b", "total"]] * 3

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from i2i.errors import CompositionError, RunError
 from i2i.policy import Policy, Turn
+from i2i.readings import Readings
 from i2i.sharing import Common, Part, Sharing, View
 from i2i.step import B, Metrics, N, Saved, State, Step, begin_inner, modules_of, split
 
@@ -88,12 +89,13 @@ def alternate(
             common = Common(lambda part: share(nets, part), judged, parts, sharing, turn.policy)
             if judge is None and sharing.new and not sharing.checked:
                 common.see(0)  # so that a mistake in share is found, and told, before any player moves
-        metrics: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor | Callable[[], Tensor]] = {}
         for name, step in steps.items():
             shared = turn.shared if common is None else View(common, live=name == live, judged=judge is not None)
             states[name], own = _named(name, step.update, nets, states[name], batch, turn._replace(shared=shared))
-            metrics.update({f"{name}/{key}": value for key, value in own.items()})
-        return state, metrics
+            given = own.given if isinstance(own, Readings) else own
+            metrics.update({f"{name}/{key}": value for key, value in given.items()})
+        return state, Readings(metrics)
 
     return Step(trains, init, update, lambda nets, state: nets, _common_length(steps))
 

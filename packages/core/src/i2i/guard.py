@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.errors import NonFiniteError
+from i2i.policy import Policy
 
 
 class Guard:
@@ -36,15 +38,19 @@ class Guard:
         """Say which batch comes: a dial, filled in place before the update."""
         self._now.fill_(now)
 
-    def note(self, values: Tensor, parameters: Sequence[nn.Parameter]) -> None:
-        """Note terms ``(n,)`` and the gradients of ``parameters``."""
+    def note(self, values: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
+        """Note the terms, n scalars, and the gradients of ``parameters``."""
         torch.where(self._poison == 0, self._now, self._first, out=self._first)
-        self._terms.add_(values, alpha=0)
+        self._terms.add_(torch.stack(tuple(values)), alpha=0)
+        self._check(parameters, self._flag)
+
+    def _check(self, parameters: Sequence[nn.Parameter], flag: Tensor) -> None:
+        """Write 1 into ``flag`` if a watched gradient is not finite."""
         if self._gradients:
             gradients = [gradient for p in parameters if (gradient := p.grad) is not None]
             if gradients:
                 # The check of torch.amp.GradScaler: one fused pass; with scale 1 it leaves the values as they are.
-                torch._amp_foreach_non_finite_check_and_unscale_(gradients, self._flag, self._one)
+                torch._amp_foreach_non_finite_check_and_unscale_(gradients, flag, self._one)
 
     def read(self) -> Mapping[str, int]:
         """Read the device: the first bad batch by name, for what became non-finite."""
@@ -59,6 +65,35 @@ class Guard:
         """Go on from what was saved."""
         self._poison.copy_(saved["poison"])
         self._first.copy_(saved["first"])
+
+
+class PromptGuard(Guard):
+    """The same where reading is no waiting, on the CPU: it looks at once, and notes only batches that are bad."""
+
+    def __init__(self, names: Sequence[str], device: torch.device, *, gradients: bool) -> None:
+        super().__init__(names, device, gradients=gradients)
+        self._bad = torch.zeros(1, device=device)
+        self._is_bad = self._bad.numpy()  # the same memory, read without an operation of torch
+        self._batch = 0
+
+    def begin(self, now: int) -> None:
+        """Say which batch comes."""
+        self._batch = now
+
+    def note(self, values: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
+        """Note the terms, n scalars, and the gradients of ``parameters``."""
+        self._check(parameters, self._bad)
+        if self._is_bad[0] or not all(map(math.isfinite, values)):
+            super().begin(self._batch)
+            super().note(values, parameters)
+
+
+def guard_for(names: Sequence[str], device: torch.device, policy: Policy) -> Guard | None:
+    """Return the guard of a player whose terms are ``names``; None where the policy wants none."""
+    if not policy.guarded:
+        return None
+    prompt = device.type == "cpu" and not policy.graphed  # the host does nothing within a graph
+    return (PromptGuard if prompt else Guard)(names, device, gradients=policy.precision != "fp16")
 
 
 def non_finite(state: Any) -> dict[str, int]:

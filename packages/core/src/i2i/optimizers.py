@@ -21,8 +21,8 @@ _FUSED_ON_THE_CPU_ONLY = (torch.optim.Adagrad,)  # up to torch 2.11; on CUDA its
 class Optimizing:
     """Builds and runs the optimiser of a player.
 
-    Where the optimiser has a fused or capturable form it is used, with the learning rate as a tensor; otherwise the
-    rate is written into its parameter groups before each step.
+    Where the optimiser has a fused or capturable form it is used, on other devices than the CPU, and for graphs, with
+    the learning rate as a tensor; otherwise the rate is written into its parameter groups before each step.
 
     Raises:
         CompositionError: fp16 with an optimiser that has no fused form.
@@ -41,7 +41,8 @@ class Optimizing:
         form = _form(factory, first)
         if policy.graphed and first.is_cuda and "capturable" in inspect.signature(factory).parameters:
             form["capturable"] = True
-        self._tensor_lr = any(form.values())
+        # On the CPU the host, which knows the rate, would read it from a tensor in each step.
+        self._tensor_lr = any(form.values()) and (policy.graphed or first.device.type != "cpu")
         self._optimizer = factory(parameters, lr=self._lr.tensor if self._tensor_lr else self._lr.values[0], **form)
         # Else torch warns that capturable forms are slower, in updates before a capture and where there is no other.
         self._optimizer._warned_capturable_if_run_uncaptured = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import compress
 from typing import Any, Concatenate, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from i2i.errors import CompositionError
-from i2i.guard import Guard
+from i2i.guard import guard_for
 from i2i.optimizers import Optimizing
 from i2i.policy import Dial, Policy, Turn
 from i2i.protocols import Schedule
+from i2i.readings import Readings, weighted_sum
 from i2i.tree import leaves, tree_map
 
 N = TypeVar("N")
@@ -110,13 +112,12 @@ def player(
                 _check_terms(terms, state.names)
             each.append(state.descend(terms, len(parts), cut))
         values = each[0] if len(each) == 1 else [torch.stack(term).mean() for term in zip(*each, strict=True)]
-        joined = torch.stack(values)
-        state.finish(joined)
+        state.finish(values)
         if after is not None:
             with torch.no_grad():
                 after(nets)
         state.checked = True
-        return state, state.metrics(values, joined)
+        return state, state.metrics(values, recorded=turn.recording is not None)
 
     return Step(select, init, update, lambda nets, state: nets)
 
@@ -182,7 +183,7 @@ class Moving:
         dtype = torch.promote_types(first.dtype, torch.float32)
         self.weights = Dial(tuple(weights.values()), dtype, first.device)
         self.optimizing = Optimizing(optimizer, self.own, lr, policy)
-        self.guard = Guard(self.names, first.device, gradients=policy.precision != "fp16") if policy.guarded else None
+        self.guard = guard_for(self.names, first.device, policy)
         self.checked = False
 
     def begin(self, turn: Turn) -> None:
@@ -222,15 +223,17 @@ class Moving:
         if reached:
             torch.autograd.backward([made for made, _ in reached], [gradient for _, gradient in reached])
 
-    def finish(self, values: Tensor) -> None:
+    def finish(self, values: Sequence[Tensor]) -> None:
         if self.guard is not None:
             self.guard.note(values, self.own)
         self.optimizing.step()
 
-    def metrics(self, values: list[Tensor], joined: Tensor) -> Metrics:
-        found = dict(zip(self.names, values, strict=True))
-        found["total"] = torch.dot(joined, self.weights.tensor)
-        return found
+    def metrics(self, values: list[Tensor], *, recorded: bool) -> Metrics:
+        # The numbers of this batch, however late they are read; a graph gives the same metrics again, for another one.
+        weights = self.weights.tensor if recorded else self.weights.values
+        found: dict[str, Tensor | Callable[[], Tensor]] = dict(zip(self.names, values, strict=True))
+        found["total"] = partial(weighted_sum, values, weights)
+        return Readings(found)
 
     def non_finite(self) -> Mapping[str, int]:
         return {} if self.guard is None else self.guard.read()

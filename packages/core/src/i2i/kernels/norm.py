@@ -65,7 +65,7 @@ class InstanceNorm(Norm):
     def plain(self, x: Tensor, /, *parameters: Parameter) -> Tensor:
         """Return `torch.nn.functional.instance_norm`."""
         weight, bias = parameters
-        return F.instance_norm(x, weight=weight, bias=bias, eps=self.eps)
+        return rightly_differentiated(F.instance_norm(x, weight=weight, bias=bias, eps=self.eps))
 
     def known(self, x: Tensor, /, *parameters: Parameter) -> Tensor:
         """Return mean, scale, shift, inverse standard deviation."""
@@ -167,6 +167,24 @@ def fused(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = NO
             residual = residual.contiguous(memory_format=torch.channels_last)
         return Normed(*_Fused.apply(norm, epilogue.negative_slope, epilogue.pad, x, residual, *parameters))
     return Normed(plain(norm, x, *parameters, epilogue=epilogue), None)
+
+
+def rightly_differentiated(normed: Tensor) -> Tensor:
+    """Return what torch's instance norm made, so that its gradient is right in every layout.
+
+    Up to torch 2.14, at least on the CPU, the gradient for a single image is wrong, silently, where the gradient that
+    comes back is channels-last: the norm is that of a batch of one with another stride.
+
+    Args:
+        normed: ``(b, c, h, w)``, as it was returned.
+    """
+    if normed.requires_grad and len(normed) == 1:
+        normed.register_hook(_contiguous)
+    return normed
+
+
+def _contiguous(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.contiguous()
 
 
 def plain(norm: Norm, x: Tensor, *parameters: Parameter, epilogue: Epilogue = NOTHING) -> Tensor:

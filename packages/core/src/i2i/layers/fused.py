@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from i2i.kernels import Epilogue, InstanceNorm, fused, usable
 from i2i.kernels.dispatch import only_forward
+from i2i.kernels.norm import rightly_differentiated
 
 
 class Fused(nn.Sequential):
@@ -45,6 +46,8 @@ class Fused(nn.Sequential):
             added = residual if at == len(layers) else None
             if run is None:
                 x = layers[at - 1](x)
+                if isinstance(layers[at - 1], nn.InstanceNorm2d):
+                    x = rightly_differentiated(x)
             else:
                 # A norm that ends the layers takes the sum into its own pass.
                 epilogue = run.epilogue._replace(residual=added) if run.length == 1 else run.epilogue
