@@ -94,6 +94,7 @@ evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds
 	$(BIN)/python benchmarks/evidence/ugatit.py
 	$(BIN)/python benchmarks/evidence/mixes.py
 	$(BIN)/python benchmarks/evidence/precision.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence/profiles.py
 	$(MAKE) scaling
 	$(BIN)/python docs/tables.py
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from speed_tables import PRECISION, precision_row
+
 NOT_MEASURED = "not measured"
 Cells = Sequence[object]
 Found = Mapping[str, Any]
@@ -186,6 +188,12 @@ def profile_rows(found: Found) -> list[Cells]:
     return rows
 
 
+def gate_rows(found: Found) -> list[Cells]:
+    """Return a row for each method that was trained in bfloat16 and in TF32."""
+    gates = [row for row in found["rows"] if row["group"] == "gate" and row["status"] == "ok"]
+    return [precision_row({**row, "tried": f"{row['variant']} against TF32"}) for row in gates]
+
+
 TABLES: Mapping[str, Table] = {
     "benchmarks-gpu": Table(
         ("step", "plain, ms", "ours, ms", "floor, ms", "of the floor", "ratio: quartiles", "noise",
@@ -200,5 +208,6 @@ TABLES: Mapping[str, Table] = {
     "benchmarks-gpu-details": Table(
         ("step", "how", "ms", "host, ms", "lower quartile", "median", "of the floor", "memory", "launches"), detail_rows
     ),
+    "benchmarks-gpu-gate": Table(PRECISION, gate_rows),
     "benchmarks-gpu-profile": Table(("step", "kernel", "calls", "ms", "of the step"), profile_rows),
 }  # fmt: skip

@@ -7,11 +7,11 @@ from typing import Any
 
 PRECISION = (
     "method",
-    "against fp32",
+    "tried",
     "loss that differs most",
     "allowed",
-    "error of images: fp32",
-    "tried",
+    "error of images: base",
+    "of what is tried",
     "images apart: two seeds",
     "same seed",
     "gate",
@@ -20,10 +20,11 @@ PRECISION = (
 
 def precision_rows(found: Mapping[str, Any]) -> list[Sequence[object]]:
     """Return a row for each training that was held against float32."""
-    return [_precision_row(row) for method in found["methods"].values() for row in method["rows"]]
+    return [precision_row(row) for method in found["methods"].values() for row in method["rows"]]
 
 
-def _precision_row(row: Mapping[str, Any]) -> Sequence[object]:
+def precision_row(row: Mapping[str, Any]) -> Sequence[object]:
+    """Return the row of one: which loss differs most, by how many standard deviations, and what the images say."""
     figures = row["found"]
     apart = {name: abs(one["apart"]) / one["spread"] for name, one in figures.items() if not name.startswith("images")}
     most = max(apart, key=apart.__getitem__)

@@ -23,6 +23,7 @@ import cpu_table
 import gpu_table
 import mixes_tables
 import pix2pixhd_tables
+import profile_table
 import scaling_tables
 import speed_tables
 import ugatit_tables
@@ -307,6 +308,7 @@ TABLES: Mapping[str, Callable[[], list[str]]] = {
     "evidence-tiles": evidence_tiles,
     "evidence-singan": evidence_singan,
     "evidence-ablation": evidence_ablation,
+    "evidence-profile": functools.partial(evidence, "profile", profile_table.HEAD, profile_table.rows),
     "evidence-precision": functools.partial(evidence, "precision", speed_tables.PRECISION, speed_tables.precision_rows),
     "evidence-remedies": evidence_remedies,
     "paper-ablation": paper_ablation,

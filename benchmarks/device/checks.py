@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from benchmarks.bench_pix2pixhd import NAMES
 from benchmarks.device.cases import Case, Domains, Scenes, Variant
 from benchmarks.device.meter import Meter, rounded
 from benchmarks.device.rows import check_captured
+from i2i.kernels import InstanceNorm, plain
 from i2i.policy import Policy, Precision
 from i2i_pix2pixhd import gather
 from i2i_pix2pixhd.conditions import Inputs, JoinedConv2d, boundaries, halved
@@ -124,6 +125,29 @@ def means(meter: Meter) -> dict[str, Any]:
     found = instance_mean(own, ids.to(meter.device))
     found.backward(towards.to(found))
     return judged({"means": apart(found, wanted), "gradient": apart(own.grad, plain.grad)}, 1e-5)
+
+
+def norm_gradient(meter: Meter) -> dict[str, Any]:
+    """Compare the gradient of the instance norm of one image by torch's operations, for a channels-last gradient.
+
+    ``torch``: the error of torch's own, which on the CPU is wrong up to 2.14.
+    """
+    torch.manual_seed(0)
+    x, towards = torch.randn(2, 1, 8, 24, 20)
+    exact = x.double().requires_grad_()
+    variance, mean = torch.var_mean(exact, (2, 3), correction=0, keepdim=True)
+    (wanted,) = torch.autograd.grad((exact - mean) * torch.rsqrt(variance + 1e-5), exact, towards.double())
+    towards = towards.to(meter.device).contiguous(memory_format=torch.channels_last)
+    errors = {}
+    norms: dict[str, Callable[[Tensor], Tensor]] = {
+        "ours": lambda x: plain(InstanceNorm(), x, None, None),
+        "torch": F.instance_norm,
+    }
+    for name, norm in norms.items():
+        own = x.to(meter.device).requires_grad_()
+        (found,) = torch.autograd.grad(norm(own), own, towards)
+        errors[name] = apart(found, wanted)
+    return {**judged({"ours": errors["ours"]}, LIMITS["fp32"]), "torch": errors["torch"]}
 
 
 @contextmanager

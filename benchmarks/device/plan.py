@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.device import checks, kernels, rows
+from benchmarks.device import checks, kernels, learnable, rows
 from benchmarks.device.cases import Case, Domains, Images, Laid, Photograph, Scenes, Variant
 from benchmarks.device.meter import Meter
 from benchmarks.device.report import Report, Row
@@ -92,6 +92,7 @@ def plan(meter: Meter, report: Report, *, smoke: bool) -> Iterator[Row]:
     for step in timed:
         yield from other_rows(cases, report, step)
     yield Row("train/singan", WHOLE, "ours", 150, partial(training.whole, OURS))
+    yield from gates(meter, cases, smoke)
     yield from single_kernels(meter, cases, report, smoke, "compile")
     yield from generated(meter, cases, smoke)
     for step in timed:
@@ -117,6 +118,7 @@ def correctness(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
             yield Row("check", f"convolution {kernel}x{kernel} of classes", name, 3, measure)
     yield Row("check", "half size", "fp32", 3, partial(checks.halving, meter))
     yield Row("check", "boundaries", "", 3, partial(checks.edges, meter))
+    yield Row("check", "gradient of a norm, channels-last", "fp32", 3, partial(checks.norm_gradient, meter))
     yield Row("check", "means over instances", "fp32", 3, partial(checks.means, meter))
     height, width = (32, 64) if smoke else (256, 512)
     for stage in ("global", "joint"):
@@ -196,8 +198,6 @@ def other_rows(cases: Cases, report: Report, step: Timed) -> Iterator[Row]:
     if "SinGAN" not in step.name:
         measure = partial(rated, use, report, rows.our_step, COMPILE)
         yield Row(step.group, step.name, "compile", 90, measure)
-    for key in ("bf16", "tf32"):
-        yield Row("quality", step.name, key, step.seconds, partial(use, rows.quality, Variant(key)))  # type: ignore[arg-type]
     if "pix2pixHD" in step.name:
         for key in ("fp32", "bf16"):
             variant = Variant(key, recompute=True)  # type: ignore[arg-type]
@@ -236,6 +236,26 @@ def trainings(training: Training) -> Iterator[Row]:
     yield Row("train/singan", WHOLE, "eager_ref, extrapolated", 15, training.theirs)
     for key, variant in (("ours, extrapolated", OURS), ("tf32, extrapolated", PARITY["tf32"])):
         yield Row("train/singan", WHOLE, key, 40, partial(training.extrapolated, variant))
+
+
+def gates(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:
+    """Ours against the same in TF32: losses and images must lie within the spread of seeds."""
+    side, steps, seeds = (48, 3, range(2)) if smoke else (128, 120, range(5))
+    nets: dict[str, Any] = {"base_width": 4, "discriminator_width": 4, "blocks": 1} if smoke else {}
+    layers = {"discriminator_layers": (4, 3)} if smoke else {}
+    for name, make in {
+        "CycleGAN": partial(learnable.images, meter, side, **nets),
+        "U-GAT-IT light": partial(learnable.domains, meter, side, **nets, **layers),
+        "pix2pixHD global": partial(learnable.scenes, meter, side, **nets),
+        "SinGAN": partial(learnable.photograph, meter, side, steps),
+    }.items():
+        measure = partial(gate, cases, make, seeds, steps)
+        yield Row("gate", name, "bf16", 40, measure)
+
+
+def gate(cases: Cases, make: Callable[[], learnable.Training], seeds: Sequence[int], steps: int) -> dict[str, Any]:
+    cases.forget()
+    return make().gate(PARITY["tf32"], OURS, seeds=seeds, steps=steps)
 
 
 def generated(meter: Meter, cases: Cases, smoke: bool) -> Iterator[Row]:

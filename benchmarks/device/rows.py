@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -108,32 +107,6 @@ def floor(case: Case, precision: str, found: Mapping[str, Any], ceilings: Ceilin
     least = floor_ms(of, tflop_per_s=ceilings.tflop_per_s[precision], gb_per_s=ceilings.gb_per_s, width=width)
     share = {"floor_ms": rounded(least), "of_floor": rounded(least / found["ms_median"])}
     return {"tflop": rounded(of.tflop), "gb": rounded(of.numbers * width / 1e9), **share}
-
-
-def quality(case: Case, variant: Variant) -> dict[str, Any]:
-    """Return how far the losses are from those in float32 from the same weights on the same batches, term by term.
-
-    ``mean``: their mean difference over the steps, by their mean size; ``first`` and ``last``: the largest relative
-    difference in those steps.
-    """
-
-    def losses(of: Variant) -> tuple[list[str], Any]:
-        work, found = case.ours(of), []
-        with work.flags():
-            for number in range(len(case.batches)):
-                case.seed(number)  # of what is drawn in the step
-                metrics = work.run(number)
-                found.append(torch.stack([value.double() for value in metrics.values()]))
-            values = torch.stack(found).cpu().numpy()
-        return list(metrics), values
-
-    names, wanted = losses(Variant("fp32"))
-    case.meter.clear()
-    _, found = losses(variant)
-    apart, size = np.abs(found - wanted), np.maximum(np.abs(wanted), 1e-12)
-    told = {name: rounded(value) for name, value in zip(names, apart.mean(0) / size.mean(0), strict=True)}
-    ends = {"first": rounded((apart / size)[0].max()), "last": rounded((apart / size)[-1].max())}
-    return {"steps": len(case.batches), "finite": bool(np.isfinite(found).all()), **ends, "mean": told}
 
 
 # Use.

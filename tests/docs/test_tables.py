@@ -68,6 +68,11 @@ def on_a_gpu(**machine: str) -> dict[str, object]:
     """What the suite writes: ours is twice as fast as the plain step, and what is compiled 1.6 times."""
     timed = {"host_ms": 1.0, "aa_q1": 0.99, "aa_q3": 1.01, "memory_gb": 2.5, "launches": 300, "kernels": 400}
     ours = timed | {"ms_median": 10.0, **quartiles("ratio", 1.9, 2.0, 2.1), "floor_ms": 2.5, "of_floor": 0.25}
+    gated = {
+        "g/adv": {"base": 1.0, "tried": 1.2, "apart": 0.2, "spread": 0.1},
+        "images: error": {"base": 50.0, "tried": 51.0, "apart": 1.0, "spread": 2.0},
+        "images: apart": {"base": 28.0, "tried": 20.0, "apart": -8.0, "spread": 2.0},
+    }
     top = [["gemm", 4.0, 20], ["norm<a|b>", 1.0, 50]]
     aims = {"target_ms": 8.0, "target_ratio": 1.5, "busy_ms": 8.0, "top": top}
     rows = [
@@ -90,6 +95,7 @@ def on_a_gpu(**machine: str) -> dict[str, object]:
         row("train/singan", "eager_ref, extrapolated", name="whole", seconds_in_all=400.0),
         row("train/singan", "ours", name="whole", seconds_in_all=50.0),
         row("train/singan", "tf32, extrapolated", "no time", name="whole"),
+        row("gate", "bf16", name="net", passed=True, failed=[], allowed=3.2, found=gated),
         row("memory", "fp32, recompute", ms_median=12.0, host_ms=2.0, memory_gb=1.5),
     ]
     versions = {"device": "NVIDIA H200", "torch": "2.11.0", "triton": "3.6.0", "cuda": "13.0", "cudnn": 91900}
@@ -122,6 +128,7 @@ ON_A_GPU = {
         "| net | tf32 | failed |  |  |  |  |  |  |",
         "| net | fp32, recompute | 12.0 | 2.0 |  |  |  | 1.5 GB |  |",
     ],
+    "benchmarks-gpu-gate": ["| net | bf16 against TF32 | g/adv: 2.0 | 3.2 | 50.0 | 51.0 | 28.0 | 20.0 | passed |"],
     "benchmarks-gpu-profile": ["| net | `gemm` | 20 | 4.0 | 50% |", "| net | `norm<a\\|b>` | 50 | 1.0 | 12% |"],
 }
 

@@ -72,7 +72,7 @@ class PromptGuard(Guard):
 
     def __init__(self, names: Sequence[str], device: torch.device, *, gradients: bool) -> None:
         super().__init__(names, device, gradients=gradients)
-        self._bad = torch.zeros(1, device=device)
+        self._bad = torch.zeros(1, dtype=torch.float32, device=device)  # as of the flag above
         self._is_bad = self._bad.numpy()  # the same memory, read without an operation of torch
         self._batch = 0
 

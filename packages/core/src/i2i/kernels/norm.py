@@ -179,7 +179,7 @@ def rightly_differentiated(normed: Tensor) -> Tensor:
         normed: ``(b, c, h, w)``, as it was returned.
     """
     if normed.requires_grad and len(normed) == 1:
-        normed.register_hook(_contiguous)
+        normed.register_hook(_contiguous)  # type: ignore[no-untyped-call]
     return normed
 
 
