@@ -19,10 +19,12 @@ Table = Callable[[Sequence[str], Sequence[Sequence[object]]], list[str]]
 def lines(results: Path, table: Table) -> list[str]:
     """Return a table for each file of results, below what it was measured on."""
     found = [json.loads(path.read_text("utf-8")) for path in sorted(results.glob("speed-*.json"))]
-    measured = [each["benchmarks"] for each in found if "benchmarks" in each]
+    measured = [each for each in found if "benchmarks" in each]
+    if not measured:
+        return ["Nothing was measured yet.", "", *table(HEAD, rows([]))]
     told: list[str] = []
-    for benchmarks in measured or [[]]:
-        told += [*([""] if told else []), machine(benchmarks), "", *table(HEAD, rows(benchmarks))]
+    for each in measured:
+        told += [*([""] if told else []), machine(each), "", *table(HEAD, rows(each["benchmarks"]))]
     return told
 
 
@@ -67,11 +69,9 @@ def label(name: str) -> str:
     return f"{words}, {choice.rstrip(']')}" if choice else words
 
 
-def machine(benchmarks: Sequence[Mapping[str, Any]]) -> str:
-    """Say on what the benchmarks ran."""
-    if not benchmarks:
-        return "Nothing was measured yet."
-    info = benchmarks[0]["extra_info"]
+def machine(found: Mapping[str, Any]) -> str:
+    """Say on what the benchmarks ran, and when."""
+    info = found["benchmarks"][0]["extra_info"]
     flags = ", ".join(info.get("flags", [])) or "no special instructions"
     name = f"{info.get('processor') or 'A CPU'}, {info.get('cores', '?')} cores ({flags})"
-    return f"{name}, torch {info.get('torch', '?')}:"
+    return f"{name}, torch {info.get('torch', '?')}, {found['datetime'][:10]}:"

@@ -241,6 +241,6 @@ def tested(*paths: str) -> dict[str, Any]:
     """Run the tests that need a device, in a process of their own; elsewhere they skip themselves."""
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*sorted(ROOT.glob("packages/*/src")), ROOT]))}
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *paths]
-    found = subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True, timeout=240)
+    found = subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True, timeout=170)
     failed = [line for line in found.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return {"passed": found.returncode == 0, "told": found.stdout.strip().splitlines()[-1:], "failed": failed[:20]}

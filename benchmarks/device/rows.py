@@ -103,7 +103,10 @@ def floor(case: Case, precision: str, found: Mapping[str, Any], ceilings: Ceilin
     """Return what a step computes at least, and the share of the time that this takes at the rates of the device."""
     if ceilings is None:
         return {}
-    of, width = case.counted, 2 if precision == "bf16" else 4
+    try:
+        of, width = case.counted, 2 if precision == "bf16" else 4
+    except Exception as error:
+        return {"floor_error": f"{type(error).__name__}: {error}"[:500]}
     least = floor_ms(of, tflop_per_s=ceilings.tflop_per_s[precision], gb_per_s=ceilings.gb_per_s, width=width)
     share = {"floor_ms": rounded(least), "of_floor": rounded(least / found["ms_median"])}
     return {"tflop": rounded(of.tflop), "gb": rounded(of.numbers * width / 1e9), **share}

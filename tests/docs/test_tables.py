@@ -47,13 +47,14 @@ def test_a_table_for_each_processor(tables, tmp_path, monkeypatch):
     info = quartiles("ratio", 0.91, 0.95, 0.99) | quartiles("aa", 0.98, 1.0, 1.02) | quartiles("wall", 7, 8, 9)
     extra = info | {"torch": "2.14.1", "cores": 2, "flags": ["avx2"], "target": 0.8}
     for name in ("One", "Two"):
-        result = {"benchmarks": [{"name": "test_unpaired[8]", "extra_info": {**extra, "processor": name}}]}
+        benchmark = {"name": "test_unpaired[8]", "extra_info": {**extra, "processor": name}}
+        result = {"benchmarks": [benchmark], "datetime": "2030-01-02T03:04:05+00:00"}
         (tmp_path / f"speed-{name.lower()}.json").write_text(json.dumps(result))
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     lines = tables.TABLES["benchmarks-cpu"]()
     row = "| unpaired, 8 | 0.91 | 0.95 | 0.99 | 0.8 | 0.98 to 1.02 |"
     assert lines.count(row) == 2
-    first, second = (lines.index(f"{name}, 2 cores (avx2), torch 2.14.1:") for name in ("One", "Two"))
+    first, second = (lines.index(f"{name}, 2 cores (avx2), torch 2.14.1, 2030-01-02:") for name in ("One", "Two"))
     assert first < lines.index(row) < second
     assert not any("wall" in line for line in lines)
     assert any(line.startswith("| cyclegan 128 | not measured |") for line in lines)
