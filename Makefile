@@ -70,8 +70,8 @@ matrix: $(READY)  ## every generator x discriminator x criterion x term: train, 
 
 bench: $(READY)  ## speed: ratios against plain torch, measured in one process
 	$(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' \
-	    --benchmark-json="$$($(BIN)/python -c 'from benchmarks.timing import results; print(results())')"
-	$(BIN)/python docs/tables.py
+	    --benchmark-json="$$($(BIN)/python -c 'from benchmarks.timing import results; print(results())')"; \
+	    code=$$?; $(BIN)/python docs/tables.py && exit $$code
 
 bench-gpu:  ## speed on a CUDA device, about 25 minutes; needs torch, but no installation (GPU_PYTHON=python3, GPU_OUT=FILE.json)
 	$(or $(GPU_PYTHON),python3) benchmarks/gpu.py $(if $(GPU_OUT),--out $(GPU_OUT)) --minutes 24
@@ -82,6 +82,7 @@ bench-short: $(READY)  ## what the benchmarks compute, once each at the smallest
 scaling: $(READY)  ## how the time of a step grows with size, batch and width, about ten minutes of one core; draws docs/images (SCALING=--device cuda)
 	$(BIN)/python benchmarks/scaling.py $(SCALING)
 	$(BIN)/python docs/scaling_plots.py
+	$(BIN)/python docs/tables.py
 
 evidence: $(READY)  ## long runs behind the tables in docs: demo for three seeds, twenty kills, how cost grows
 	$(BIN)/python benchmarks/evidence/demo.py

@@ -38,21 +38,21 @@ def main() -> int:
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     find_packages()
-    if options.smoke and options.out is None:
-        parser.error("--smoke needs --out: its figures are not for benchmarks/results")
+    if (options.smoke or options.only) and options.out is None:
+        parser.error("--smoke and --only need --out: their figures are not for benchmarks/results")
     options.out = options.out or results()
     return supervise(options) if options.until is None else measure(options)
 
 
 def results() -> Path:
     """Return where the figures of this device are kept."""
-    import torch
-
-    from benchmarks.device.machine import version
+    from benchmarks.device.machine import asked, version
     from benchmarks.results_name import named
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "trial"
-    return named("speed", device, f"torch{torch.__version__}", f"triton{version('triton')}")
+    # In a process of its own, which leaves the device to that which measures.
+    code = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'trial')"
+    device = asked(sys.executable, "-c", code) or "trial"
+    return named("speed", device, f"torch{version('torch')}", f"triton{version('triton')}")
 
 
 def supervise(options: argparse.Namespace) -> int:

@@ -17,10 +17,9 @@ HEAD = ("step", "what grows", "from", "to", "exponent", "of plain", "faster than
 
 
 def results(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the device of each file of results, as file names have it, and what was measured."""
+    """Yield device and version of each file of results, as file names have them, and what was measured."""
     for path in sorted(folder.glob("scaling-*-torch*.json")):
-        slug = path.stem.removeprefix("scaling-").rpartition("-torch")[0]
-        yield slug, json.loads(path.read_text("utf-8"))
+        yield path.stem.removeprefix("scaling-"), json.loads(path.read_text("utf-8"))
 
 
 def sweeps(found: Mapping[str, Any]) -> dict[str, dict[str, list[Mapping[str, Any]]]]:
@@ -40,8 +39,8 @@ def image(method: str, slug: str) -> str:
     """Return the name of the figure of a method on a device.
 
     Example:
-        >>> image("U-GAT-IT", "nvidia-h200")
-        'scaling-ugatit-nvidia-h200.svg'
+        >>> image("U-GAT-IT", "nvidia-h200-torch2.11.0")
+        'scaling-ugatit-nvidia-h200-torch2.11.0.svg'
     """
     return f"scaling-{method.lower().replace('-', '')}-{slug}.svg"
 

@@ -6,8 +6,7 @@ import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
-from unittest import mock
+from typing import Any
 
 import attrs
 import torch
@@ -16,13 +15,14 @@ from torch import Tensor, nn
 from benchmarks.bench_pix2pixhd import scene
 from benchmarks.bench_singan import Iterations, iterations
 from benchmarks.device.meter import Meter, Work
+from benchmarks.device.variants import Variant, flags
 from benchmarks.floors import Counted, counted
 from benchmarks.reference.cyclegan import CycleGAN
 from benchmarks.reference.pix2pixhd import Pix2pixHD, Vgg
+from benchmarks.reference.singan import Finished
 from benchmarks.reference.ugatit import Step as AuthorsUGATIT
-from i2i.engine import _Engine, backend_flags
-from i2i.kernels import dispatch
-from i2i.policy import Policy, Precision
+from i2i.engine import _Engine
+from i2i.policy import Policy
 from i2i.step import Step
 from i2i.tree import tree_map
 from i2i.values import Instanced, Pair
@@ -43,73 +43,6 @@ from i2i_ugatit.step import make_step as attention_step
 
 Losses = Mapping[str, Tensor]
 BATCHES = 10
-
-
-@attrs.frozen
-class Laid(Policy):
-    """A policy that says itself how images and weights are laid out."""
-
-    last: bool = False
-
-    def channels_last(self, device: torch.device) -> bool:
-        return self.last
-
-
-class Variant(NamedTuple):
-    """How our step is computed.
-
-    Attributes:
-        precision: of the policy.
-        last: channels-last; None: as the policy chooses on CUDA.
-        tuned: ``torch.backends.cudnn.benchmark``.
-        recompute: layers are computed again for the backward pass.
-        guarded: as of the policy.
-        graphed: likewise.
-        kernels: norms run in kernels of our own; else all operations are torch's.
-        compiled: nets are compiled by ``torch.compile``.
-        changes: further settings of the method.
-    """
-
-    precision: Precision
-    last: bool | None = None
-    tuned: bool = False
-    recompute: bool = False
-    guarded: bool = True
-    graphed: bool = False
-    kernels: bool = True
-    compiled: bool = False
-    changes: Mapping[str, Any] = {}
-
-    @property
-    def policy(self) -> Laid:
-        chosen = Policy(precision=self.precision).channels_last(torch.device("cuda"))
-        last = chosen if self.last is None else self.last
-        return Laid(self.precision, guarded=self.guarded, graphed=self.graphed, last=last)
-
-    @contextmanager
-    def flags(self, device: torch.device) -> Iterator[None]:
-        """Return the context in which it runs."""
-        with flags(device, self.policy, tuned=self.tuned):
-            if self.kernels:
-                yield
-            else:
-                with mock.patch.object(dispatch, "_works", return_value=False):
-                    yield
-
-
-@contextmanager
-def flags(device: torch.device, policy: Policy | None = None, *, tuned: bool = False) -> Iterator[None]:
-    """Set how convolutions are computed: as the policy says, or as torch does by itself."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = tuned
-    try:
-        if policy is None or device.type != "cuda":  # where there is no TF32 its rows are as those in float32
-            yield
-        else:
-            with backend_flags(policy, device):
-                yield
-    finally:
-        torch.backends.cudnn.benchmark = before
 
 
 class Case:
@@ -133,14 +66,14 @@ class Case:
 
         def make() -> Callable[..., Any]:
             run = self.theirs()
-            for module in (each for each in vars(run.net).values() if isinstance(each, nn.Module)):  # type: ignore[attr-defined]
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for weight in weights_in(run.net):  # type: ignore[attr-defined]
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
             return torch.autocast(self.device.type, dtype=torch.bfloat16)(run)
 
         return self._kept(make)
 
     def _kept(self, make: Callable[[], Callable[..., Any]]) -> Work:
-        _, base = self.batches, self.meter.allocated()
+        _, base = self.batches, self.meter.reserved()
         self.seed(0)
         with self.device:
             work = Work(make(), lambda: flags(self.device), base)
@@ -162,7 +95,7 @@ class Case:
         return sum(p.numel() for module in engine.step.trains(engine.nets) for p in module.parameters())
 
     def ours(self, variant: Variant) -> Work:
-        _, base = self.batches, self.meter.allocated()  # they are drawn once, before the weights
+        _, base = self.batches, self.meter.reserved()  # they are drawn once, before the weights
         self.seed(0)
         return Work(self.built(variant), lambda: variant.flags(self.device), base)
 
@@ -198,19 +131,61 @@ class Case:
         placed = [engine.place(batch) for batch in self.batches]
 
         engine.batches = now
-        compiled = not variant.compiled
+        updates = 0
 
         def run(number: int = 0) -> Losses:
-            nonlocal compiled
-            metrics = engine.update(placed[number])
-            if not compiled:  # after the first update, in which a stage is begun and its nets are made
-                for module in step.trains(engine.nets):
+            nonlocal updates
+            updates += 1
+            if variant.compiled and updates == 1:
+                with called() as modules:
+                    metrics = engine.update(placed[number])
+                for module in modules:
                     module.compile(dynamic=False, backend="inductor" if self.meter.cuda else "aot_eager")
-                compiled = True
-            return metrics
+                return metrics
+            return engine.update(placed[number])
 
         run.engine, run.graphs = engine, engine.graphs  # type: ignore[attr-defined]
         return run
+
+
+def weights_in(net: Any) -> Iterator[Tensor]:
+    """Yield the weights of convolutions in an authors' step: of modules, or by name, those of finished scales too."""
+    for value in vars(net).values():
+        if isinstance(value, nn.Module):
+            own = list(value.parameters())
+        elif isinstance(value, Mapping):
+            own = [each for each in value.values() if isinstance(each, Tensor)]
+        else:
+            scales = value if isinstance(value, tuple) else ()
+            own = [each for scale in scales if isinstance(scale, Finished) for each in scale.weights.values()]
+        yield from (weight for weight in own if weight.ndim == 4)
+
+
+@contextmanager
+def called() -> Iterator[list[nn.Module]]:
+    """Collect the modules that are called from outside of any other: what a user would compile."""
+    found: dict[nn.Module, None] = {}
+    inside = 0
+
+    def before(module: nn.Module, _: Any) -> None:
+        nonlocal inside
+        if not inside:
+            found[module] = None
+        inside += 1
+
+    def after(*_: Any) -> None:
+        nonlocal inside
+        inside -= 1
+
+    modules: list[nn.Module] = []
+    begin = nn.modules.module.register_module_forward_pre_hook(before)
+    end = nn.modules.module.register_module_forward_hook(after, always_call=True)
+    try:
+        yield modules
+    finally:
+        begin.remove()
+        end.remove()
+    modules += [module for module in found if next(module.parameters(), None) is not None]
 
 
 class Scenes(Case):

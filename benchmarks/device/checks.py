@@ -17,9 +17,10 @@ from torch import Tensor
 
 from benchmarks import bench_ugatit
 from benchmarks.bench_pix2pixhd import NAMES
-from benchmarks.device.cases import Case, Domains, Scenes, Variant
+from benchmarks.device.cases import Case, Domains, Scenes
 from benchmarks.device.meter import Meter, rounded
 from benchmarks.device.rows import check_captured
+from benchmarks.device.variants import Variant
 from i2i.kernels import InstanceNorm, plain
 from i2i.policy import Policy, Precision
 from i2i_pix2pixhd import gather
@@ -241,6 +242,6 @@ def tested(*paths: str) -> dict[str, Any]:
     """Run the tests that need a device, in a process of their own; elsewhere they skip themselves."""
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*sorted(ROOT.glob("packages/*/src")), ROOT]))}
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *paths]
-    found = subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True, timeout=170)
+    found = subprocess.run(command, cwd=ROOT, env=around, capture_output=True, text=True, timeout=140)
     failed = [line for line in found.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return {"passed": found.returncode == 0, "told": found.stdout.strip().splitlines()[-1:], "failed": failed[:20]}

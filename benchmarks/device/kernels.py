@@ -278,7 +278,11 @@ def captured(meter: Meter, run: Callable[[], object]) -> Callable[[], object]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run()
-    return graph.replay
+
+    def replay(_: Callable[[], object] = run) -> None:  # holds the images that the graph reads
+        graph.replay()
+
+    return replay
 
 
 def measured(meter: Meter, run: Run, way: str, gb_per_s: float | None) -> dict[str, Any]:

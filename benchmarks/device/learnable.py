@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.bench_pix2pixhd import scene
-from benchmarks.device.cases import Case, Domains, Images, Losses, Scenes, Variant
+from benchmarks.device.cases import Case, Domains, Images, Losses, Scenes
 from benchmarks.device.gate import Run, Trained, judged, trained
 from benchmarks.device.meter import Meter
+from benchmarks.device.variants import Variant
 from i2i.values import Instanced, Pair
 from i2i_singan.pyramid import levels
 from i2i_singan.pyramid import plan as pyramid_of

@@ -23,7 +23,7 @@ class Work(NamedTuple):
     Attributes:
         run: a step on the batch of that number; returns its losses.
         flags: the context of a series of steps.
-        base: bytes that were allocated before it was built.
+        base: bytes that were kept from others before it was built.
     """
 
     run: Callable[..., Any]
@@ -63,12 +63,9 @@ class Meter:
         if self.cuda:
             torch.cuda.empty_cache()
 
-    def allocated(self) -> int:
-        """Return bytes on the device."""
-        return torch.cuda.memory_allocated() if self.cuda else 0
-
     def reserved(self) -> int:
         """Return bytes that are kept from others on the device."""
+        self.clear()
         return torch.cuda.memory_reserved() if self.cuda else 0
 
     def warm_up(self, work: Work, count: int | None = None) -> None:
@@ -123,15 +120,19 @@ class Meter:
         }
 
     def peak(self, work: Work) -> dict[str, Any]:
-        """Return the most memory of a step, weights and all included, in GB."""
+        """Return what a step keeps from others at most, weights and all included, in GB.
+
+        That is more than it uses: it holds what a graph keeps for its replays, and what the allocator does.
+        """
         if not self.cuda:
             return {"memory_gb": None}
         self.warm_up(work, 2)
+        self.clear()
         with work.flags():
             torch.cuda.reset_peak_memory_stats()
             work.run()
             self.finish()
-        return {"memory_gb": rounded((torch.cuda.max_memory_allocated() - work.base) / 1e9)}
+        return {"memory_gb": rounded((torch.cuda.max_memory_reserved() - work.base) / 1e9)}
 
     def launches(self, work: Work) -> dict[str, Any]:
         """Return how many kernels a step launches, how long the device computes, and which take longest."""

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.device import checks, kernels, learnable, rows
-from benchmarks.device.cases import Case, Domains, Images, Laid, Photograph, Scenes, Variant
+from benchmarks.device.cases import Case, Domains, Images, Photograph, Scenes
 from benchmarks.device.meter import Meter
 from benchmarks.device.report import Report, Row
+from benchmarks.device.variants import Laid, Variant
 from benchmarks.device.whole import Training
 
 COPY, WHOLE = "copy of 1 GB", "SinGAN 186x250, 9 scales x 2000"
@@ -154,7 +155,7 @@ def graphs(meter: Meter, cases: Cases) -> Iterator[Row]:
         for precision, limit in (("fp32", 1e-3), ("bf16", 0.1)):
             measure = partial(cases.use, f"small {name}", make, checks.graphed, Variant(precision), limit)  # type: ignore[arg-type]
             yield Row("check", f"a graph computes the same, {name}", precision, 6, measure)
-    yield Row("check", "tests of graphs", "", 30, partial(checks.tested, "tests/core/test_graphs.py"))
+    yield Row("check", "tests of graphs", "", 60, partial(checks.tested, "tests/core/test_graphs.py"))
 
 
 def steps(meter: Meter, smoke: bool) -> Iterator[Timed]:
@@ -197,7 +198,7 @@ def other_rows(cases: Cases, report: Report, step: Timed) -> Iterator[Row]:
     use = partial(cases.use, step.name, step.make)
     if "SinGAN" not in step.name:
         measure = partial(rated, use, report, rows.our_step, COMPILE)
-        yield Row(step.group, step.name, "compile", 60, measure)
+        yield Row(step.group, step.name, "compile", 90, measure)
     if "pix2pixHD" in step.name:
         for key in ("fp32", "bf16"):
             variant = Variant(key, recompute=True)  # type: ignore[arg-type]

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 
-from benchmarks.device.cases import Case, Scenes, Variant, flags
+from benchmarks.device.cases import Case, Scenes
 from benchmarks.device.meter import Meter, Work, rounded
-from benchmarks.floors import floor_ms
+from benchmarks.device.variants import Variant, flags
+from benchmarks.floors import OPTIMISER_BYTES, floor_ms
 from i2i_pix2pixhd.scene import whole_scene
 
 # What the device can do.
@@ -70,9 +72,21 @@ def our_step(case: Case, variant: Variant, ceilings: Ceilings | None) -> dict[st
     if variant.tuned:
         theirs = theirs._replace(flags=lambda: flags(case.device, tuned=True))
     work = case.ours(variant)
+    if variant.compiled:
+        counters.clear()
     found = meter.compare(theirs, work)
     check_captured(work)
+    if variant.compiled:
+        found |= compilation()
     return found | details(meter, work) | floor(case, variant.precision, found, ceilings)
+
+
+def compilation() -> dict[str, int]:
+    """Return how many graphs the compiler made, and how often it had to break one; none is an error."""
+    made, broken = counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+    if not made:
+        raise RuntimeError("nothing was compiled")
+    return {"compiled_graphs": made, "graph_breaks": broken}
 
 
 def check_captured(work: Work) -> None:
@@ -109,7 +123,8 @@ def floor(case: Case, precision: str, found: Mapping[str, Any], ceilings: Ceilin
         return {"floor_error": f"{type(error).__name__}: {error}"[:500]}
     least = floor_ms(of, tflop_per_s=ceilings.tflop_per_s[precision], gb_per_s=ceilings.gb_per_s, width=width)
     share = {"floor_ms": rounded(least), "of_floor": rounded(least / found["ms_median"])}
-    return {"tflop": rounded(of.tflop), "gb": rounded(of.numbers * width / 1e9), **share}
+    moved = of.numbers * width + of.parameters * OPTIMISER_BYTES
+    return {"tflop": rounded(of.tflop), "gb": rounded(moved / 1e9), **share}
 
 
 # Use.
@@ -125,7 +140,7 @@ def generation(case: Scenes, variant: Variant) -> dict[str, Any]:
     engine.state = None  # what the generator does not need
     del run, engine
     meter.clear()
-    base = meter.allocated() - sum(p.numel() * p.element_size() for p in model.parameters())
+    base = meter.reserved() - sum(p.numel() * p.element_size() for p in model.parameters())
 
     def make() -> Tensor:
         with variant.policy.autocast(meter.device):

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.device import rows
-from benchmarks.device.cases import Case, Domains, Images, Photograph, Scenes, Variant
+from benchmarks.device.cases import Case, Domains, Images, Photograph, Scenes
 from benchmarks.device.machine import machine
 from benchmarks.device.meter import Lap, Meter, Work, rounded
 from benchmarks.device.report import Report, Row
+from benchmarks.device.variants import Variant
 from benchmarks.evidence.results import processor
 from benchmarks.floors import counted, floor_ms
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.device.cases import Variant, flags
 from benchmarks.device.meter import Meter, rounded
+from benchmarks.device.variants import Variant, flags
 from benchmarks.reference import singan as authors
 from i2i.engine import fit
 from i2i.policy import Policy

@@ -20,10 +20,10 @@ from results import RESULTS, write
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.device import learnable
-from benchmarks.device.cases import Variant
 from benchmarks.device.gate import judged
 from benchmarks.device.learnable import Training
 from benchmarks.device.meter import Meter
+from benchmarks.device.variants import Variant
 
 NAME = "evidence-precision"
 SEEDS, OTHERS, STEPS, SIZE = range(5), range(5, 10), 120, 48

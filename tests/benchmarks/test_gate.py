@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.device import learnable
-from benchmarks.device.cases import Variant
 from benchmarks.device.gate import Run, Trained, allowed, judged, quantile, trained
 from benchmarks.device.meter import Meter
+from benchmarks.device.variants import Variant
 
 SEEDS = range(5)
 STEPS = 120

@@ -43,7 +43,7 @@ def test_every_point_of_the_trial_is_measured_and_counted(smoke: Path) -> None:
 def test_the_trial_is_drawn(smoke: Path, tmp_path: Path) -> None:
     made = scaling_plots.draw(smoke, tmp_path)
     names = ["cyclegan", "pix2pixhd", "ugatit", "singan"]
-    assert [path.name for path in made] == [f"scaling-{name}-some-cpu.svg" for name in names]
+    assert [path.name for path in made] == [f"scaling-{name}-some-cpu-torch1.2.3.svg" for name in names]
     assert all(1000 < path.stat().st_size < 100_000 for path in made)
 
 
@@ -75,8 +75,8 @@ def test_table(written: Path) -> None:
     assert found[0].startswith("On NVIDIA H200, with torch 2.11.0: i2i in bf16, one graph, plain PyTorch in tf32.")
     assert found[0].endswith("reaches 700.0 TFLOP/s, a large pass 4000.0 GB/s.")
     assert [line.rpartition("/")[2] for line in found if isinstance(line, str) and "](" in line] == [
-        "scaling-pix2pixhd-nvidia-h200.svg)",
-        "scaling-singan-nvidia-h200.svg)",
+        "scaling-pix2pixhd-nvidia-h200-torch2.11.0.svg)",
+        "scaling-singan-nvidia-h200-torch2.11.0.svg)",
     ]
     head, *rows = (line for line in found if isinstance(line, list))
     assert len(head) == len(rows[0])

@@ -55,6 +55,14 @@ def test_huge_float64_values_are_finite(kind: type[Guard]) -> None:
 
 
 @KINDS
+def test_a_copy_watches_as_well(kind: type[Guard]) -> None:
+    guard = copy.deepcopy(kind(("a",), CPU, gradients=True))
+    guard.begin(3)
+    guard.note([torch.tensor(1.0)], [parameter(float("nan"))])
+    assert guard.read() == {"gradient": 3}
+
+
+@KINDS
 def test_gradients_may_go_unwatched(kind: type[Guard]) -> None:
     guard = kind(("a",), CPU, gradients=False)
     guard.begin(0)

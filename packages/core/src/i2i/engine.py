@@ -384,5 +384,6 @@ def _to_host(metrics: Mapping[str, Tensor]) -> dict[str, float]:
     """Read all metrics in one transfer."""
     if not metrics:
         return {}
-    dtype = functools.reduce(torch.promote_types, {value.dtype for value in metrics.values()})
-    return dict(zip(metrics, torch.stack([value.to(dtype) for value in metrics.values()]).tolist(), strict=True))
+    values = list(metrics.values())  # once: some are computed when they are read
+    dtype = functools.reduce(torch.promote_types, {value.dtype for value in values})
+    return dict(zip(metrics, torch.stack([value.to(dtype) for value in values]).tolist(), strict=True))

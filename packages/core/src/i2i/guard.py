@@ -1,4 +1,4 @@
-"""Notes on the device which term, or the gradient, was the first to become non-finite."""
+"""Notes which term, or the gradient, was the first to become non-finite: on the device, or at once on the CPU."""
 
 from __future__ import annotations
 
@@ -73,7 +73,6 @@ class PromptGuard(Guard):
     def __init__(self, names: Sequence[str], device: torch.device, *, gradients: bool) -> None:
         super().__init__(names, device, gradients=gradients)
         self._bad = torch.zeros(1, dtype=torch.float32, device=device)  # as of the flag above
-        self._is_bad = self._bad.numpy()  # the same memory, read without an operation of torch
         self._batch = 0
 
     def begin(self, now: int) -> None:
@@ -83,7 +82,7 @@ class PromptGuard(Guard):
     def note(self, values: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
         """Note the terms, n scalars, and the gradients of ``parameters``."""
         self._check(parameters, self._bad)
-        if self._is_bad[0] or not all(map(math.isfinite, values)):
+        if self._bad.item() or not all(map(math.isfinite, values)):
             super().begin(self._batch)
             super().note(values, parameters)
 

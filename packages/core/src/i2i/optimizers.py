@@ -44,8 +44,6 @@ class Optimizing:
         # On the CPU the host, which knows the rate, would read it from a tensor in each step.
         self._tensor_lr = any(form.values()) and (policy.graphed or first.device.type != "cpu")
         self._optimizer = factory(parameters, lr=self._lr.tensor if self._tensor_lr else self._lr.values[0], **form)
-        # Else torch warns that capturable forms are slower, in updates before a capture and where there is no other.
-        self._optimizer._warned_capturable_if_run_uncaptured = True
         self._refuses_graphs = policy.graphed and first.is_cuda and not self._tensor_lr
         self._scaler: torch.amp.GradScaler | None = None
         if policy.precision == "fp16":

@@ -178,7 +178,7 @@ def rightly_differentiated(normed: Tensor) -> Tensor:
     Args:
         normed: ``(b, c, h, w)``, as it was returned.
     """
-    if normed.requires_grad and len(normed) == 1:
+    if normed.requires_grad and len(normed) == 1 and not torch.compiler.is_compiling():  # which has its own gradient
         normed.register_hook(_contiguous)  # type: ignore[no-untyped-call]
     return normed
 
