@@ -17,7 +17,7 @@ setup: $(READY)  ## make .venv and install (nothing the second time)
 
 $(READY): constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing PyTorch and the packages into $(VENV): about 6 GB, some minutes"
+	@echo "installing PyTorch and the packages into $(VENV): about 7 GB, some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    torch torchvision scikit-image scikit-learn tensorboard torchmetrics av safetensors opencv-python-headless \
 	    pytest pytest-benchmark hypothesis ruff mypy types-tqdm build hatchling editables wandb \
@@ -73,8 +73,8 @@ bench: $(READY)  ## speed: ratios against plain torch, measured in one process
 	    --benchmark-json="$$($(BIN)/python -c 'from benchmarks.timing import results; print(results())')"; \
 	    code=$$?; $(BIN)/python docs/tables.py && exit $$code
 
-bench-gpu:  ## speed on a CUDA device, about 25 minutes; needs torch, but no installation (GPU_PYTHON=python3, GPU_OUT=FILE.json)
-	$(or $(GPU_PYTHON),python3) benchmarks/gpu.py $(if $(GPU_OUT),--out $(GPU_OUT)) --minutes 24
+bench-gpu:  ## speed on a CUDA device, about 25 minutes; needs torch, but no installation (GPU_PYTHON=PROGRAM, GPU_OUT=FILE.json)
+	$(or $(GPU_PYTHON),$(if $(wildcard $(BIN)/python),$(BIN)/python,python3)) benchmarks/gpu.py $(if $(GPU_OUT),--out $(GPU_OUT))
 
 bench-short: $(READY)  ## what the benchmarks compute, once each at the smallest size; nothing is timed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-disable

@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file; by default named after device and version")
     parser.add_argument(
-        "--resume", action="store_true", help="measure only what is not in the file; else it is begun anew"
+        "--resume",
+        action="store_true",
+        help="measure only what is not in the file; else it is begun anew, and what it held is lost",
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--minutes", type=float, default=40.0, help="after which no point is begun any more")

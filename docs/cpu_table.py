@@ -12,6 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD = ("what", "lower quartile", "median", "upper quartile", "target", "noise")
 ON_GPUS = ("bench_kernels.py", "bench_device.py")  # what is timed there only
 NOT_MEASURED = "not measured"
+#: what is measured; choices follow
+WORDS = {
+    "test_unpaired": "loading images, batch of",
+    "test_overhead": "engine,",
+    "test_per_frozen_tensor": "engine, a frozen tensor",
+    "test_hook_overhead": "observer,",
+    "test_pix2pixhd_256x512": "pix2pixHD 512x256,",
+    "test_singan": "SinGAN,",
+    "test_cyclegan_128": "CycleGAN 128,",
+    "test_ugatit_128": "U-GAT-IT light 128,",
+}
 
 Table = Callable[[Sequence[str], Sequence[Sequence[object]]], list[str]]
 
@@ -62,11 +73,12 @@ def label(name: str) -> str:
     """Return the name of a benchmark in words.
 
     Example:
-        >>> label("test_unpaired[8]")
-        'unpaired, 8'
+        >>> label("test_unpaired[8]"), label("test_singan[fp32-4]")
+        ('loading images, batch of 8', 'SinGAN, fp32, scale 4')
     """
-    words, _, choice = name.removeprefix("test_").replace("_", " ").partition("[")
-    return f"{words}, {choice.rstrip(']')}" if choice else words
+    function, _, choice = name.partition("[")
+    words = WORDS.get(function, function.removeprefix("test_").replace("_", " "))
+    return f"{words} {choice.rstrip(']').replace('-', ', scale ')}" if choice else words.removesuffix(",")
 
 
 def machine(found: Mapping[str, Any]) -> str:

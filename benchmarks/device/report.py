@@ -51,7 +51,10 @@ class Report:
         self.path, self.until = path, until
         self.data: dict[str, Any] = {"machine": {}, "rows": []}
         if path.is_file():
-            self.data = json.loads(path.read_text("utf-8"))
+            try:
+                self.data = json.loads(path.read_text("utf-8"))
+            except ValueError:
+                raise SystemExit(f"{path} is not a file of results; choose another --out") from None
 
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,3 +35,12 @@ def test_a_trial_has_no_place_among_the_results(tmp_path: Path) -> None:
     found = run(tmp_path, "--smoke", "--only", "ceiling")
     assert found.returncode == 2
     assert "--out" in found.stderr
+
+
+def test_rows_that_are_not_there_cost_no_file(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text("precious")
+    found = run(tmp_path, "--smoke", "--only", "zzz", "--out", str(kept))
+    assert found.returncode == 2
+    assert "zzz" in found.stderr.splitlines()[-1]
+    assert kept.read_text() == "precious"

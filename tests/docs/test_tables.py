@@ -52,12 +52,12 @@ def test_a_table_for_each_processor(tables, tmp_path, monkeypatch):
         (tmp_path / f"speed-{name.lower()}.json").write_text(json.dumps(result))
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     lines = tables.TABLES["benchmarks-cpu"]()
-    row = "| unpaired, 8 | 0.91 | 0.95 | 0.99 | 0.8 | 0.98 to 1.02 |"
+    row = "| loading images, batch of 8 | 0.91 | 0.95 | 0.99 | 0.8 | 0.98 to 1.02 |"
     assert lines.count(row) == 2
     first, second = (lines.index(f"{name}, 2 cores (avx2), torch 2.14.1, 2030-01-02:") for name in ("One", "Two"))
     assert first < lines.index(row) < second
     assert not any("wall" in line for line in lines)
-    assert any(line.startswith("| cyclegan 128 | not measured |") for line in lines)
+    assert any(line.startswith("| CycleGAN 128 | not measured |") for line in lines)
     assert not any(line.startswith(("| kernel", "| device")) for line in lines)  # which are of GPUs
 
 
@@ -164,7 +164,7 @@ def test_what_was_not_measured_is_said(tables, tmp_path, monkeypatch):
         assert "not measured" in table[-1]
     ratios = tables.TABLES["benchmarks-cpu"]()
     assert ratios[0] == "Nothing was measured yet."
-    assert any(line.startswith("| unpaired | not measured |") for line in ratios)
+    assert any(line.startswith("| loading images, batch of | not measured |") for line in ratios)
 
 
 def test_a_row_for_each_seed(tables, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ class RunSettings:
     guarded: bool = True
     """Stop with a clear error when a loss or a gradient is no longer finite."""
     graphed: bool = False
-    """On a CUDA device, replay each update as one graph: faster where the nets are small; needs more memory."""
+    """On a CUDA device, replay each update as one graph: for small nets, on which Python is slow; more memory."""
     workers: int = attrs.field(default=0, validator=between(0, 256))
     """Processes that read images; 0 reads in the training process. Does not change the run."""
     skip_bad: bool = False
