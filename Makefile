@@ -77,7 +77,8 @@ bench-gpu:  ## speed on a CUDA device, about 25 minutes; needs torch, but no ins
 	$(or $(GPU_PYTHON),$(if $(wildcard $(BIN)/python),$(BIN)/python,python3)) benchmarks/gpu.py $(if $(GPU_OUT),--out $(GPU_OUT))
 
 bench-short: $(READY)  ## what the benchmarks compute, once each at the smallest size; nothing is timed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q benchmarks -o python_files='bench_*.py' --benchmark-disable
+	printf '%s\n' bench_device.py '. --ignore=bench_device.py' | (cd benchmarks && OMP_NUM_THREADS=1 xargs -P 2 -L 1 \
+	    $(CURDIR)/$(BIN)/python -m pytest -q -o python_files='bench_*.py' --benchmark-disable)
 
 scaling: $(READY)  ## how the time of a step grows with size, batch and width, about ten minutes of one core; draws docs/images (SCALING=--device cuda)
 	$(BIN)/python benchmarks/scaling.py $(SCALING)

@@ -88,16 +88,17 @@ def plan(meter: Meter, report: Report, *, smoke: bool) -> Iterator[Row]:
     yield from single_kernels(meter, cases, report, smoke, "ours")
     yield from trainings(training)
     yield from correctness(meter, cases, smoke)
-    for step in timed:
+    further = [step for step in timed if not (smoke and step.large)]  # at tiny sizes the same as others
+    for step in further:
         yield from ablation_rows(cases, report, step)
-    for step in timed:
+    for step in further:
         yield from other_rows(cases, report, step)
     yield Row("train/singan", WHOLE, "ours", 100, partial(training.whole, OURS))
     yield Row("check", "tests of kernels", "", 90, partial(checks.tested, "tests/kernels"))
     yield from gates(meter, cases, smoke)
     yield from single_kernels(meter, cases, report, smoke, "compile")
     yield from generated(meter, cases, smoke)
-    for step in timed:
+    for step in further:
         yield tuned(cases, report, step)
 
 
